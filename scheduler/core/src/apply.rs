@@ -1,0 +1,508 @@
+//! How each fact changes the state. No strategy is asked in here, so a journal can be replayed through
+//! it: what is not in the fact follows from the state by rule.
+
+use crate::retry::{Verdict, judge};
+use crate::rng::Rng;
+use crate::run::{GraphRun, PlanState, Stop};
+use crate::scheduler::Scheduler;
+use crate::timers::Timer;
+use dunnage_model::{
+    AttemptId, Cause, Decision, DeviceId, EndReason, Event, Failure, GraphId, Health, Placement, Running, Span,
+    Submission, TaskState, Usage,
+};
+
+/// At most this many quantities of one task are kept: their names come from the task itself.
+const REPORTS_MAX: usize = 64;
+
+/// How long a graph waits for its plan before it starts without one.
+const PLAN_PATIENCE: Span = Span::secs(10);
+
+impl Scheduler {
+    pub(crate) fn apply(&mut self, event: Event, out: &mut Vec<Decision>) {
+        match event {
+            Event::Submitted(submission) => self.submitted(&submission, out),
+            Event::Extended { graph, functions, sealed } => self.extended(graph, functions, sealed, out),
+            Event::Placed { attempt, placement } => self.placed(attempt, *placement, out),
+            Event::Started { attempt } => self.started(attempt),
+            Event::Finished { attempt, usage } => self.finished(attempt, usage, out),
+            Event::Failed { attempt, failure, usage } => self.failed(attempt, *failure, usage, out),
+            Event::NeverStarted { attempt } => self.never_started(attempt, out),
+            Event::ValueLost { task } => self.value_lost(task, out),
+            Event::Cancelled { graph, task: None } => {
+                self.stop_graph(graph, Stop::Cancelled, EndReason::Cancelled, out);
+            }
+            Event::Cancelled { graph, task: Some(task) } => self.cancel_task(graph, task, out),
+            Event::HeldBack { graph } => {
+                if let Some((run, mut parts)) = self.run_and_parts(graph, out) {
+                    run.dequeue_all(&mut parts);
+                    run.held = true;
+                }
+            }
+            Event::Released { graph } => {
+                if let Some(run) = self.graphs.get_mut(&graph) {
+                    run.held = false;
+                }
+                self.want_plan(graph, out);
+            }
+            Event::Retried { graph, task } => self.retried(graph, task, out),
+            Event::NodeSeen(spec) => self.ledger.add_node(spec),
+            Event::DeviceSampled { sample, foreign } => {
+                let device = sample.device;
+                let lost = match &sample.health {
+                    Health::Lost { .. } => true,
+                    Health::Ok | Health::Unknown { .. } | Health::Drained => false,
+                };
+                let before = self.ledger.note_sample(self.now, *sample, foreign);
+                if lost && !matches!(before, Some(Health::Lost { .. })) {
+                    self.device_lost(device, out);
+                }
+            }
+            Event::DeviceLost { device, why } => {
+                self.ledger.set_health(device, Health::Lost { why });
+                self.device_lost(device, out);
+            }
+            Event::NodeLost { node } => {
+                self.ledger.set_up(node, false);
+                for attempt in self.ledger.holders_of(DeviceId::host(node)) {
+                    if let Some(run) = self.graphs.get_mut(&attempt.task.graph)
+                        && let TaskState::Running(running) = &mut run.slots[attempt.task.index as usize].state
+                    {
+                        running.out_of_contact = true;
+                    }
+                }
+            }
+            Event::Planned { graph, revision, plan } => {
+                let Some((run, mut parts)) = self.run_and_parts(graph, out) else { return };
+                if run.revision != revision || run.ended.is_some() {
+                    parts.totals.stale_plans += 1;
+                    return;
+                }
+                // The queue is ordered by the plan: everything is taken out under the old order first.
+                run.dequeue_all(&mut parts);
+                run.plan = PlanState::Have(plan);
+                run.enqueue_all(&mut parts);
+            }
+            Event::Reported { task, name, value } => {
+                let Some(run) = self.graphs.get_mut(&task.graph) else { return };
+                let Some(slot) = run.slots.get_mut(task.index as usize) else { return };
+                let reports = &mut slot.record().reports;
+                if let Some((_, last)) = reports.iter_mut().find(|(known, _)| *known == name) {
+                    *last = value;
+                } else if reports.len() < REPORTS_MAX {
+                    reports.push((name, value));
+                }
+            }
+            Event::TimerFired => {}
+        }
+    }
+
+    fn submitted(&mut self, submission: &Submission, out: &mut Vec<Decision>) {
+        let id = submission.id;
+        let wanted = &submission.graph.settings.strategy;
+        let strategy = self.strategies.iter().position(|known| known.name() == wanted).unwrap_or(0);
+        let run = GraphRun::new(submission, strategy, self.now);
+        if let Some(timeout) = run.graph.settings.timeout {
+            self.timers.set(self.now.after(timeout), Timer::GraphTimeout(id));
+        }
+        self.graphs.insert(id, run);
+        self.want_plan(id, out);
+    }
+
+    /// Asks for a plan where the strategy wants one; else lets the tasks in at once.
+    pub(crate) fn want_plan(&mut self, id: GraphId, out: &mut Vec<Decision>) {
+        let now = self.now;
+        let Some(run) = self.graphs.get_mut(&id) else { return };
+        if run.ended.is_some() || run.held || run.stop.is_some() {
+            return;
+        }
+        let wants = self.strategies[run.strategy].needs_plan(&run.graph) && run.plan().is_none();
+        if wants {
+            run.revision += 1;
+            run.plan = PlanState::Wanted;
+            let revision = run.revision;
+            out.push(Decision::PlanWanted { graph: id, revision });
+            self.timers.set(now.after(PLAN_PATIENCE), Timer::PlanOverdue(id, revision));
+            return;
+        }
+        let Some((run, mut parts)) = self.run_and_parts(id, out) else { return };
+        run.enqueue_all(&mut parts);
+    }
+
+    fn extended(
+        &mut self,
+        id: GraphId,
+        functions: std::sync::Arc<dunnage_model::Graph>,
+        sealed: bool,
+        out: &mut Vec<Decision>,
+    ) {
+        let Some((run, mut parts)) = self.run_and_parts(id, out) else { return };
+        if run.ended.is_some() || functions.len() < run.graph.len() {
+            return;
+        }
+        run.dequeue_all(&mut parts);
+        run.extend(functions, sealed);
+        run.plan = PlanState::None;
+        self.want_plan(id, out);
+        self.conclude(id, out);
+    }
+
+    /// A placement becomes true: the books are written and the task runs.
+    pub(crate) fn placed(&mut self, id: AttemptId, placement: Placement, out: &mut Vec<Decision>) {
+        let now = self.now;
+        let Some((run, mut parts)) = self.run_and_parts(id.task.graph, out) else { return };
+        let task = id.task.index;
+        let Some(slot) = run.slots.get(task as usize) else { return };
+        match slot.state {
+            TaskState::Ready => run.dequeue(task, &mut parts),
+            TaskState::Waiting | TaskState::BackingOff { .. } | TaskState::Held => {}
+            TaskState::Running(_)
+            | TaskState::Succeeded
+            | TaskState::Failed
+            | TaskState::Cancelled { .. }
+            | TaskState::Compensated => {
+                let story = format!("attempt {id} was placed while its task was {}", slot.state.word());
+                return self.impossible(id.task.graph, story, out);
+            }
+        }
+        let timeout = run.graph.function(task).timeout;
+        run.set_state(
+            task,
+            TaskState::Running(Box::new(Running {
+                attempt: id.attempt,
+                placement: placement.clone(),
+                placed_at: now,
+                started_at: None,
+                ending: None,
+                out_of_contact: false,
+            })),
+        );
+        let slot = &mut run.slots[task as usize];
+        slot.starts += 1;
+        let record = slot.record();
+        record.last_attempt = id.attempt.0;
+        record.placed_at = Some(now);
+        record.started_at = None;
+        record.ended_at = None;
+        if run.started_at.is_none() {
+            run.started_at = Some(now);
+        }
+        // Set from the placement, so that an attempt whose start is never heard of ends as well.
+        if let Some(timeout) = timeout {
+            parts.timers.set(now.after(timeout), Timer::TaskTimeout(id));
+        }
+        self.ledger.reserve(id, &placement);
+        if let Some(run) = self.graphs.get_mut(&id.task.graph) {
+            run.slots[task as usize].record().placement = Some(placement);
+        }
+    }
+
+    fn started(&mut self, id: AttemptId) {
+        let now = self.now;
+        let Some(run) = self.graphs.get_mut(&id.task.graph) else { return };
+        if !run.is_current(id.task.index, id.attempt) {
+            self.totals.late_results += 1;
+            return;
+        }
+        let slot = &mut run.slots[id.task.index as usize];
+        if let TaskState::Running(running) = &mut slot.state {
+            running.started_at.get_or_insert(now);
+            running.out_of_contact = false;
+        }
+        slot.record().started_at.get_or_insert(now);
+    }
+
+    /// Takes an attempt's result in hand: its books are closed, and its state is given back if it was
+    /// the current one.
+    fn take_result(&mut self, id: AttemptId, usage: Usage) -> Option<Box<Running>> {
+        let now = self.now;
+        self.ledger.release(id);
+        let Some(run) = self.graphs.get_mut(&id.task.graph) else {
+            self.totals.late_results += 1;
+            return None;
+        };
+        if !run.is_current(id.task.index, id.attempt) {
+            self.totals.late_results += 1;
+            return None;
+        }
+        let slot = &mut run.slots[id.task.index as usize];
+        let record = slot.record();
+        record.usage = usage;
+        record.ended_at = Some(now);
+        match &slot.state {
+            TaskState::Running(running) => Some(running.clone()),
+            TaskState::Waiting
+            | TaskState::Ready
+            | TaskState::Held
+            | TaskState::BackingOff { .. }
+            | TaskState::Succeeded
+            | TaskState::Failed
+            | TaskState::Cancelled { .. }
+            | TaskState::Compensated => None,
+        }
+    }
+
+    fn finished(&mut self, id: AttemptId, usage: Usage, out: &mut Vec<Decision>) {
+        let Some(running) = self.take_result(id, usage) else { return };
+        let took = self.now.since(running.started_at.unwrap_or(running.placed_at));
+        if let Some(run) = self.graphs.get(&id.task.graph) {
+            self.estimates.observe(&run.graph, id.task.index, running.placement.variant, took);
+        }
+        let Some((run, mut parts)) = self.run_and_parts(id.task.graph, out) else { return };
+        let record = run.slots[id.task.index as usize].record();
+        record.winner = Some(id.attempt);
+        record.failure = None;
+        record.spent.losses_in_a_row = 0;
+        run.settle(id.task.index, TaskState::Succeeded, &mut parts);
+        run.unpark(id.task.index, &mut parts);
+        self.conclude(id.task.graph, out);
+    }
+
+    fn failed(&mut self, id: AttemptId, mut failure: Failure, usage: Usage, out: &mut Vec<Decision>) {
+        let Some(running) = self.take_result(id, usage) else { return };
+        let task = id.task.index;
+        // What it was told to end for is the cause, whatever its process says of itself.
+        match running.ending {
+            None => {}
+            Some(EndReason::Cancelled | EndReason::GraphTimeout) => failure.cause = Cause::Cancelled,
+            Some(EndReason::Timeout) => {
+                failure.cause = Cause::Timeout;
+                failure.place = None;
+            }
+            Some(EndReason::DeviceLost) => {
+                failure.cause = Cause::DeviceLost;
+                failure.place = None;
+            }
+            Some(EndReason::Preempted) => {
+                failure.cause = Cause::Preempted;
+                failure.place = None;
+            }
+        }
+        let cause = failure.cause;
+        *self.totals.failures.entry(cause.word()).or_insert(0) += 1;
+        let seed = self.graphs.get(&id.task.graph).map_or(0, |run| run.seed);
+        let mut rng = Rng::of(seed, u64::from(task) << 32 | u64::from(id.attempt.0));
+        let Some((run, mut parts)) = self.run_and_parts(id.task.graph, out) else { return };
+        let graph = std::sync::Arc::clone(&run.graph);
+        let slot = &mut run.slots[task as usize];
+        let record = slot.record();
+        record.failure = Some(failure);
+        if cause == Cause::Cancelled {
+            run.settle(task, TaskState::Cancelled { cause }, &mut parts);
+        } else {
+            let verdict = if record.cancel_wanted || run.stop.is_some() {
+                Verdict::Final
+            } else {
+                judge(graph.function(task), cause, &mut run.slots[task as usize].record().spent, &mut rng)
+            };
+            if verdict != Verdict::Final {
+                *parts.totals.retries.entry(cause.word()).or_insert(0) += 1;
+            }
+            match verdict {
+                Verdict::Final => run.settle(task, TaskState::Failed, &mut parts),
+                Verdict::Anew => run.start_over(task, &mut parts),
+                Verdict::WithMoreMemory(factor) => {
+                    let grown = run.slots[task as usize].memory_factor() * factor;
+                    run.slots[task as usize].record().memory_factor = grown;
+                    run.start_over(task, &mut parts);
+                }
+                Verdict::After(wait) => {
+                    let until = parts.now.after(wait);
+                    run.set_state(task, TaskState::BackingOff { until });
+                    parts.timers.set(until, Timer::BackoffOver(id.task));
+                }
+            }
+        }
+        run.unpark(task, &mut parts);
+        // Grown beyond what any node has, it can never start: that is final.
+        self.refuse_impossible(id, out);
+        self.conclude(id.task.graph, out);
+    }
+
+    /// An attempt that was asked for more memory than any node has does not wait for ever.
+    fn refuse_impossible(&mut self, id: AttemptId, out: &mut Vec<Decision>) {
+        let task = id.task.index;
+        let Some(run) = self.graphs.get(&id.task.graph) else { return };
+        let slot = &run.slots[task as usize];
+        if slot.memory_factor() <= 1.0 || slot.state != TaskState::Ready {
+            return;
+        }
+        let variants = run.graph.function(task).variants.len() as u8;
+        let mut why = String::new();
+        for variant in 0..variants {
+            match self.ledger.could_ever_fit(&run.request(task, variant)) {
+                Ok(()) => return,
+                Err(text) => why = text,
+            }
+        }
+        let Some((run, mut parts)) = self.run_and_parts(id.task.graph, out) else { return };
+        let record = run.slots[task as usize].record();
+        if let Some(failure) = &mut record.failure {
+            failure.message = format!("{}; not tried with more: {why}", failure.message);
+        }
+        run.settle(task, TaskState::Failed, &mut parts);
+    }
+
+    fn never_started(&mut self, id: AttemptId, out: &mut Vec<Decision>) {
+        let Some(running) = self.take_result(id, Usage::default()) else { return };
+        let Some((run, mut parts)) = self.run_and_parts(id.task.graph, out) else { return };
+        let slot = &mut run.slots[id.task.index as usize];
+        slot.starts = slot.starts.saturating_sub(1);
+        slot.record().ended_at = None;
+        match running.ending {
+            Some(EndReason::Cancelled | EndReason::GraphTimeout) => {
+                run.settle(id.task.index, TaskState::Cancelled { cause: Cause::Cancelled }, &mut parts);
+            }
+            Some(EndReason::Timeout | EndReason::DeviceLost | EndReason::Preempted) | None => {
+                run.start_over(id.task.index, &mut parts);
+            }
+        }
+        run.unpark(id.task.index, &mut parts);
+        self.conclude(id.task.graph, out);
+    }
+
+    /// Makes a value again that is gone: its producer runs once more, and its own producers where their
+    /// values went with their last reader.
+    fn value_lost(&mut self, task: dunnage_model::TaskId, out: &mut Vec<Decision>) {
+        let Some((run, mut parts)) = self.run_and_parts(task.graph, out) else { return };
+        let index = task.index;
+        if run.ended.is_some()
+            || run.stop.is_some()
+            || run.slots.get(index as usize).is_none_or(|slot| slot.state != TaskState::Succeeded)
+        {
+            return;
+        }
+        run.dequeue_all(&mut parts);
+        run.reset(index);
+        run.take_back_lost(vec![index]);
+        run.rewind(&mut parts);
+    }
+
+    fn cancel_task(&mut self, graph: GraphId, task: u32, out: &mut Vec<Decision>) {
+        let Some((run, mut parts)) = self.run_and_parts(graph, out) else { return };
+        let Some(slot) = run.slots.get_mut(task as usize) else { return };
+        match &slot.state {
+            TaskState::Running(running) => {
+                let attempt = graph.task(task).attempt(running.attempt);
+                slot.record().cancel_wanted = true;
+                self.end_attempt(attempt, EndReason::Cancelled, out);
+            }
+            TaskState::Waiting | TaskState::Ready | TaskState::Held | TaskState::BackingOff { .. } => {
+                run.settle(task, TaskState::Cancelled { cause: Cause::Cancelled }, &mut parts);
+            }
+            TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled { .. } | TaskState::Compensated => {}
+        }
+        self.conclude(graph, out);
+    }
+
+    fn retried(&mut self, graph: GraphId, task: Option<u32>, out: &mut Vec<Decision>) {
+        let Some((run, mut parts)) = self.run_and_parts(graph, out) else { return };
+        let again = |state: &TaskState| match state {
+            TaskState::Failed | TaskState::Cancelled { .. } | TaskState::Compensated => true,
+            TaskState::Waiting
+            | TaskState::Ready
+            | TaskState::Held
+            | TaskState::Running(_)
+            | TaskState::BackingOff { .. }
+            | TaskState::Succeeded => false,
+        };
+        let tasks: Vec<u32> = match task {
+            Some(task) if run.slots.get(task as usize).is_some_and(|slot| again(&slot.state)) => {
+                run.upstream_and_downstream(task)
+            }
+            Some(_) => return,
+            None => (0..run.graph.len()).filter(|task| again(&run.slots[*task as usize].state)).collect(),
+        };
+        if tasks.is_empty() {
+            return;
+        }
+        run.dequeue_all(&mut parts);
+        run.ended = None;
+        run.ended_at = None;
+        run.stop = None;
+        for task in &tasks {
+            run.reset(*task);
+        }
+        run.take_back_lost(tasks);
+        run.plan = PlanState::None;
+        run.rewind(&mut parts);
+        let timeout = run.graph.settings.timeout;
+        if let Some(timeout) = timeout {
+            self.timers.set(self.now.after(timeout), Timer::GraphTimeout(graph));
+        }
+        self.want_plan(graph, out);
+        self.conclude(graph, out);
+    }
+
+    fn device_lost(&mut self, device: DeviceId, out: &mut Vec<Decision>) {
+        for attempt in self.ledger.holders_of(device) {
+            self.end_attempt(attempt, EndReason::DeviceLost, out);
+        }
+    }
+}
+
+impl GraphRun {
+    /// Makes a task whose attempt has just ended ready again, if its inputs are still there.
+    fn start_over(&mut self, task: u32, parts: &mut crate::run::Parts<'_>) {
+        self.set_state(task, TaskState::Waiting);
+        if self.slots[task as usize].missing == 0 && self.stop.is_none() {
+            self.make_ready(task, parts);
+        }
+    }
+
+    /// After tasks were put back to the start: counts anew, and takes back what is ready no more.
+    fn rewind(&mut self, parts: &mut crate::run::Parts<'_>) {
+        self.recount();
+        for task in 0..self.graph.len() {
+            let slot = &self.slots[task as usize];
+            if slot.state == TaskState::Ready && slot.missing > 0 {
+                self.set_state(task, TaskState::Waiting);
+            }
+        }
+        self.enqueue_all(parts);
+    }
+
+    /// A task with everything that failed or was cancelled before it and because of it.
+    fn upstream_and_downstream(&self, task: u32) -> Vec<u32> {
+        let graph = &self.graph;
+        let mut marked = std::collections::BTreeSet::from([task]);
+        let mut list = vec![task];
+        while let Some(task) = list.pop() {
+            let mut near: Vec<u32> = graph.readers(task).to_vec();
+            if let Some(group) = graph.group_of(task) {
+                near.extend(&graph.groups()[group as usize].readers);
+                near.extend(&graph.groups()[group as usize].lenient_readers);
+            }
+            for need in graph.needs(task) {
+                match need {
+                    dunnage_model::Need::Task(producer) => near.push(*producer),
+                    dunnage_model::Need::Group(group) => near.extend(graph.members(*group)),
+                    dunnage_model::Need::GroupEnd(_) => {}
+                }
+            }
+            for other in near {
+                let stuck = matches!(
+                    self.slots[other as usize].state,
+                    TaskState::Failed | TaskState::Cancelled { .. } | TaskState::Compensated
+                );
+                if stuck && marked.insert(other) {
+                    list.push(other);
+                }
+            }
+        }
+        marked.into_iter().collect()
+    }
+
+    /// Takes in a longer graph in which every earlier function has its earlier index.
+    fn extend(&mut self, functions: std::sync::Arc<dunnage_model::Graph>, sealed: bool) {
+        let more = (functions.len() - self.graph.len()) as usize;
+        self.graph = functions;
+        self.sealed = sealed;
+        self.slots.extend(std::iter::repeat_n(
+            crate::run::TaskSlot { state: TaskState::Waiting, missing: 0, starts: 0, record: None },
+            more,
+        ));
+        self.counts.functions += more as u32;
+        self.counts.queued += more as u32;
+        self.recount();
+    }
+}

@@ -1,0 +1,580 @@
+//! Who holds how much of which device. The only place that adds and subtracts.
+//!
+//! Every proposal of a strategy is checked again here before it is reserved: a bad strategy may be slow,
+//! never unsafe. Amounts are signed, because after a restart on a smaller machine the attempts that
+//! still run may hold more than there is; nothing new is placed until that is over.
+
+use dunnage_model::{
+    AttemptId, Bytes, Cost, DeviceId, DeviceSample, GpuFit, GpuGrant, GpuRequest, GpuSpec, Health, MilliCores,
+    MilliShare, NodeId, NodeSpec, Placement, Request, Span, Time,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// All nodes with what is free on them, and who holds the rest.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    nodes: BTreeMap<NodeId, NodeLedger>,
+    holdings: BTreeMap<AttemptId, Placement>,
+    /// Counts releases and other changes that may make room.
+    pub(crate) generation: u64,
+}
+
+/// A node with what is free on it.
+#[derive(Debug)]
+pub struct NodeLedger {
+    /// What it has.
+    pub spec: Arc<NodeSpec>,
+    /// Thousandths of cores that are free.
+    pub cpus_free: i64,
+    /// Bytes of RAM that are free.
+    pub memory_free: i64,
+    /// Its GPUs.
+    pub gpus: Vec<GpuLedger>,
+    /// Named resources that are free.
+    pub custom_free: BTreeMap<String, i64>,
+    /// How many attempts hold something of its cores.
+    pub holders: u32,
+    /// Whether it is in contact.
+    pub up: bool,
+    /// What was last seen of its cores and RAM.
+    pub sample: Option<(Time, Arc<DeviceSample>)>,
+}
+
+/// A GPU with what is given away of it.
+#[derive(Debug)]
+pub struct GpuLedger {
+    /// Which.
+    pub device: DeviceId,
+    /// Bytes given away.
+    pub memory_held: i64,
+    /// Thousandths given away.
+    pub share_held: i64,
+    /// How many attempts hold something of it.
+    pub holders: u32,
+    /// Whether one of them holds it alone.
+    pub exclusive: bool,
+    /// Bytes that processes hold which are not ours.
+    pub foreign: Bytes,
+    /// How it is.
+    pub health: Health,
+    /// What was last seen.
+    pub sample: Option<(Time, Arc<DeviceSample>)>,
+}
+
+/// Why a request does not fit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// Not now, but when others have ended.
+    Later(String),
+    /// Never on this node as it is.
+    Never(String),
+}
+
+impl Refusal {
+    /// The sentence for people.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Later(text) | Self::Never(text) => text,
+        }
+    }
+}
+
+impl NodeLedger {
+    fn new(spec: Arc<NodeSpec>) -> Self {
+        Self {
+            cpus_free: i64::from(spec.cpu.capacity.0),
+            memory_free: spec.memory.0 as i64,
+            gpus: spec.gpus.iter().map(GpuLedger::new).collect(),
+            custom_free: spec.custom.iter().map(|(name, n)| (name.clone(), *n as i64)).collect(),
+            holders: 0,
+            up: true,
+            sample: None,
+            spec,
+        }
+    }
+
+    fn gpu_spec(&self, device: DeviceId) -> Option<&GpuSpec> {
+        self.spec.gpu(device)
+    }
+
+    /// The GPUs that could take this part of a request now, by index.
+    fn gpus_for(&self, request: &GpuRequest) -> Vec<DeviceId> {
+        self.gpus
+            .iter()
+            .zip(&self.spec.gpus)
+            .filter(|(gpu, spec)| gpu.check(spec, request).is_ok())
+            .map(|(gpu, _)| gpu.device)
+            .collect()
+    }
+
+    fn check_host(&self, request: &Request) -> Result<(), Refusal> {
+        let name = &self.spec.name;
+        if i64::from(request.cpus.0) > i64::from(self.spec.cpu.capacity.0) {
+            return Err(Refusal::Never(format!(
+                "{} cores were asked for and `{name}` has {}",
+                request.cpus, self.spec.cpu.capacity
+            )));
+        }
+        if request.memory > self.spec.memory {
+            return Err(Refusal::Never(format!(
+                "{} of memory were asked for and `{name}` has {}",
+                request.memory, self.spec.memory
+            )));
+        }
+        for (resource, amount) in &request.custom {
+            let total = self.spec.custom.get(&**resource).copied();
+            if total.is_none_or(|total| *amount > total) {
+                return Err(Refusal::Never(match total {
+                    None => format!("there is no resource `{resource}` on `{name}`: declare it in the configuration, `resources = {{ {resource} = {amount} }}`"),
+                    Some(total) => format!("{amount} of `{resource}` were asked for and `{name}` has {total}"),
+                }));
+            }
+        }
+        if !self.up {
+            return Err(Refusal::Later(format!("node `{name}` is out of contact")));
+        }
+        if i64::from(request.cpus.0) > self.cpus_free {
+            return Err(Refusal::Later(format!(
+                "{} cores were asked for and {} of {} are free",
+                request.cpus,
+                MilliCores(self.cpus_free.max(0) as u32),
+                self.spec.cpu.capacity
+            )));
+        }
+        if request.memory.0 as i64 > self.memory_free && request.memory.0 > 0 {
+            return Err(Refusal::Later(format!(
+                "{} of memory were asked for and {} of {} are free",
+                request.memory,
+                Bytes(self.memory_free.max(0) as u64),
+                self.spec.memory
+            )));
+        }
+        for (resource, amount) in &request.custom {
+            let free = self.custom_free.get(&**resource).copied().unwrap_or(0);
+            if *amount as i64 > free {
+                return Err(Refusal::Later(format!("{amount} of `{resource}` were asked for and {free} are free")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a request fits here now, and if not, why.
+    ///
+    /// # Errors
+    /// The first reason found; one that no waiting mends comes before one that waiting may mend.
+    pub fn check(&self, request: &Request) -> Result<(), Refusal> {
+        let host = self.check_host(request);
+        if let Err(Refusal::Never(_)) = host {
+            return host;
+        }
+        let (count, what) = match &request.gpu {
+            GpuRequest::None => return host,
+            GpuRequest::Whole { count, .. } => (usize::from(*count), "whole GPU"),
+            GpuRequest::Part { .. } => (1, "part of a GPU"),
+        };
+        let name = &self.spec.name;
+        let mut later = Vec::new();
+        let mut never = Vec::new();
+        let mut fitting = 0;
+        for (gpu, spec) in self.gpus.iter().zip(&self.spec.gpus) {
+            match gpu.check(spec, &request.gpu) {
+                Ok(()) => fitting += 1,
+                Err(Refusal::Later(why)) => later.push(why),
+                Err(Refusal::Never(why)) => never.push(why),
+            }
+        }
+        if fitting + later.len() < count {
+            let has = match self.spec.gpus.len() {
+                0 => "has none".to_owned(),
+                n => format!("has {n}, of which {} would do", fitting + later.len()),
+            };
+            let why = never.first().map(|why| format!("; {why}")).unwrap_or_default();
+            return Err(Refusal::Never(format!("{count} {what} were asked for and `{name}` {has}{why}")));
+        }
+        host?;
+        if fitting < count {
+            let why = later.first().map(|why| format!("; {why}")).unwrap_or_default();
+            return Err(Refusal::Later(format!("{count} {what} were asked for and {fitting} are free{why}")));
+        }
+        Ok(())
+    }
+}
+
+impl GpuLedger {
+    fn new(spec: &GpuSpec) -> Self {
+        Self {
+            device: spec.device,
+            memory_held: 0,
+            share_held: 0,
+            holders: 0,
+            exclusive: false,
+            foreign: Bytes::ZERO,
+            health: Health::Ok,
+            sample: None,
+        }
+    }
+
+    /// Bytes that nobody holds, ours or not.
+    pub fn memory_free(&self, spec: &GpuSpec) -> i64 {
+        spec.memory.0 as i64 - self.memory_held - self.foreign.0 as i64
+    }
+
+    /// Whether this GPU alone could take its part of a request now.
+    pub(crate) fn check_one(&self, spec: &GpuSpec, request: &Request) -> Result<(), Refusal> {
+        self.check(spec, &request.gpu)
+    }
+
+    fn check(&self, spec: &GpuSpec, request: &GpuRequest) -> Result<(), Refusal> {
+        let device = self.device;
+        let (fit, memory) = match request {
+            GpuRequest::None => return Ok(()),
+            GpuRequest::Whole { memory, fit, .. } => (fit, *memory),
+            GpuRequest::Part { share, memory, fit } => (fit, part_memory(spec, *share, *memory)),
+        };
+        if !spec.allocatable {
+            return Err(Refusal::Never(format!("{device} is cut into MIG instances")));
+        }
+        fits(spec, fit)?;
+        if memory > spec.memory {
+            return Err(Refusal::Never(format!(
+                "{device} ({}) has {} of memory and {memory} were asked for",
+                spec.name, spec.memory
+            )));
+        }
+        if self.health != Health::Ok {
+            return Err(Refusal::Later(format!("{device} is {}", self.health.word())));
+        }
+        if self.exclusive {
+            return Err(Refusal::Later(format!("{device} is held alone by another task")));
+        }
+        match request {
+            GpuRequest::Whole { .. } => {
+                if self.holders > 0 {
+                    return Err(Refusal::Later(format!("{device} is shared by {} tasks", self.holders)));
+                }
+                if self.foreign > Bytes::ZERO && memory == Bytes::ZERO {
+                    return Err(Refusal::Later(format!(
+                        "{} of {device} are used by processes that are not ours",
+                        self.foreign
+                    )));
+                }
+            }
+            GpuRequest::Part { share, .. } => {
+                if self.share_held + i64::from(share.0) > 1000 {
+                    return Err(Refusal::Later(format!(
+                        "{share} of {device} was asked for and {} is free",
+                        MilliShare((1000 - self.share_held).max(0) as u16)
+                    )));
+                }
+            }
+            GpuRequest::None => {}
+        }
+        if memory.0 as i64 > self.memory_free(spec) {
+            return Err(Refusal::Later(format!(
+                "{device} has {} free of {} ({} used by processes that are not ours) and {memory} were asked for",
+                Bytes(self.memory_free(spec).max(0) as u64),
+                spec.memory,
+                self.foreign
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// A share without declared memory takes the same share of the memory.
+fn part_memory(spec: &GpuSpec, share: MilliShare, memory: Option<Bytes>) -> Bytes {
+    memory.unwrap_or_else(|| Bytes((spec.memory.0 / 1000).saturating_mul(u64::from(share.0))))
+}
+
+fn fits(spec: &GpuSpec, fit: &GpuFit) -> Result<(), Refusal> {
+    if let Some(least) = fit.compute_capability
+        && spec.compute_capability.is_none_or(|has| has < least)
+    {
+        let has = spec.compute_capability.map_or("unknown".to_owned(), |(a, b)| format!("{a}.{b}"));
+        return Err(Refusal::Never(format!(
+            "{} ({}) has compute capability {has} and {}.{} was asked for",
+            spec.device, spec.name, least.0, least.1
+        )));
+    }
+    if let Some(model) = &fit.model
+        && !spec.name.to_lowercase().contains(&**model)
+    {
+        return Err(Refusal::Never(format!("{} is a `{}` and not a `{model}`", spec.device, spec.name)));
+    }
+    Ok(())
+}
+
+impl Ledger {
+    /// All nodes, by number.
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeLedger> {
+        self.nodes.values()
+    }
+
+    /// A node.
+    pub fn node(&self, node: NodeId) -> Option<&NodeLedger> {
+        self.nodes.get(&node)
+    }
+
+    /// A GPU.
+    pub fn gpu(&self, device: DeviceId) -> Option<(&GpuLedger, &GpuSpec)> {
+        let node = self.nodes.get(&device.node)?;
+        let at = usize::from(device.local).checked_sub(1)?;
+        Some((node.gpus.get(at)?, node.spec.gpus.get(at)?))
+    }
+
+    /// What an attempt holds.
+    pub fn holding(&self, attempt: AttemptId) -> Option<&Placement> {
+        self.holdings.get(&attempt)
+    }
+
+    /// Everybody who holds something.
+    pub fn holdings(&self) -> impl ExactSizeIterator<Item = (&AttemptId, &Placement)> {
+        self.holdings.iter()
+    }
+
+    /// The attempts that hold something of a device.
+    pub fn holders_of(&self, device: DeviceId) -> Vec<AttemptId> {
+        self.holdings
+            .iter()
+            .filter(|(_, placement)| {
+                if device.is_host() {
+                    placement.node == device.node
+                } else {
+                    placement.gpus.iter().any(|grant| grant.device == device)
+                }
+            })
+            .map(|(attempt, _)| *attempt)
+            .collect()
+    }
+
+    /// Takes in a node, or a new inventory of one: what is held stays held.
+    pub fn add_node(&mut self, spec: Arc<NodeSpec>) {
+        let id = spec.id;
+        let mut fresh = NodeLedger::new(spec);
+        if let Some(old) = self.nodes.remove(&id) {
+            for gpu in &mut fresh.gpus {
+                let uuid = fresh.spec.gpu(gpu.device).map(|spec| spec.uuid.clone());
+                let before = old.gpus.iter().find(|was| old.gpu_spec(was.device).map(|spec| &spec.uuid) == uuid.as_ref());
+                if let Some(before) = before {
+                    gpu.health = before.health.clone();
+                    gpu.foreign = before.foreign;
+                    gpu.sample.clone_from(&before.sample);
+                }
+            }
+        }
+        self.nodes.insert(id, fresh);
+        let held: Vec<Placement> = self.holdings.values().filter(|p| p.node == id).cloned().collect();
+        for placement in &held {
+            self.move_amounts(placement, 1);
+        }
+        self.generation += 1;
+    }
+
+    /// Whether any node as it is, and if it were empty, could ever take this request.
+    ///
+    /// # Errors
+    /// A sentence that says what the machine has.
+    pub fn could_ever_fit(&self, request: &Request) -> Result<(), String> {
+        let mut why = String::from("no node is known");
+        for node in self.nodes.values() {
+            match node.check(request) {
+                Ok(()) | Err(Refusal::Later(_)) => return Ok(()),
+                Err(Refusal::Never(text)) => why = text,
+            }
+        }
+        Err(why)
+    }
+
+    /// The ways to place a request on a node now: for each GPU that would do, or without one.
+    pub fn options(&self, request: &Request, node: NodeId) -> Vec<Vec<DeviceId>> {
+        let Some(ledger) = self.nodes.get(&node) else { return Vec::new() };
+        if ledger.check_host(request).is_err() {
+            return Vec::new();
+        }
+        match &request.gpu {
+            GpuRequest::None => vec![Vec::new()],
+            GpuRequest::Whole { count: 1, .. } | GpuRequest::Part { .. } => {
+                ledger.gpus_for(&request.gpu).into_iter().map(|device| vec![device]).collect()
+            }
+            GpuRequest::Whole { count, .. } => {
+                let mut free = ledger.gpus_for(&request.gpu);
+                if free.len() < usize::from(*count) {
+                    return Vec::new();
+                }
+                free.truncate(usize::from(*count));
+                vec![free]
+            }
+        }
+    }
+
+    /// The placement that a proposal comes to, if it fits now.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn fit(
+        &self,
+        request: &Request,
+        cost: &Cost,
+        variant: u8,
+        node: NodeId,
+        gpus: &[DeviceId],
+    ) -> Result<Placement, Refusal> {
+        let ledger =
+            self.nodes.get(&node).ok_or_else(|| Refusal::Never(format!("there is no node {}", node.0)))?;
+        ledger.check_host(request)?;
+        let (wanted, share, exclusive) = match &request.gpu {
+            GpuRequest::None => (0, MilliShare(0), false),
+            GpuRequest::Whole { count, .. } => (usize::from(*count), MilliShare::WHOLE, true),
+            GpuRequest::Part { share, .. } => (1, *share, false),
+        };
+        let mut seen: Vec<DeviceId> = gpus.to_vec();
+        seen.sort_unstable();
+        seen.dedup();
+        if seen.len() != wanted || gpus.len() != wanted {
+            return Err(Refusal::Never(format!("{wanted} GPUs were asked for and {} proposed", gpus.len())));
+        }
+        let mut grants = Vec::with_capacity(wanted);
+        for device in gpus {
+            let (gpu, spec) = self
+                .gpu(*device)
+                .filter(|_| device.node == node)
+                .ok_or_else(|| Refusal::Never(format!("there is no {device}")))?;
+            gpu.check(spec, &request.gpu)?;
+            let memory = match &request.gpu {
+                // Held alone, all that is free is its own.
+                GpuRequest::Whole { .. } => Bytes(gpu.memory_free(spec).max(0) as u64),
+                GpuRequest::Part { share, memory, .. } => part_memory(spec, *share, *memory),
+                GpuRequest::None => Bytes::ZERO,
+            };
+            grants.push(GpuGrant { device: *device, share, memory, exclusive });
+        }
+        Ok(Placement {
+            variant,
+            node,
+            cpus: request.cpus,
+            memory: request.memory,
+            memory_limit: cost.memory.map(|_| request.memory),
+            gpus: grants,
+            custom: request.custom.to_vec(),
+            predicted: None::<Span>,
+            basis: dunnage_model::Basis::None,
+        })
+    }
+
+    /// Writes down that an attempt holds this. Returns whether it held nothing before.
+    pub(crate) fn reserve(&mut self, attempt: AttemptId, placement: &Placement) -> bool {
+        if self.holdings.contains_key(&attempt) {
+            return false;
+        }
+        self.move_amounts(placement, 1);
+        self.holdings.insert(attempt, placement.clone());
+        true
+    }
+
+    /// Takes back what an attempt holds. Returns whether it held anything.
+    pub(crate) fn release(&mut self, attempt: AttemptId) -> bool {
+        let Some(placement) = self.holdings.remove(&attempt) else { return false };
+        self.move_amounts(&placement, -1);
+        self.generation += 1;
+        true
+    }
+
+    fn move_amounts(&mut self, placement: &Placement, sign: i64) {
+        let Some(node) = self.nodes.get_mut(&placement.node) else { return };
+        node.cpus_free -= sign * i64::from(placement.cpus.0);
+        node.memory_free -= sign * placement.memory.0 as i64;
+        node.holders = node.holders.saturating_add_signed(sign as i32);
+        for (name, amount) in &placement.custom {
+            if let Some(free) = node.custom_free.get_mut(&**name) {
+                *free -= sign * *amount as i64;
+            }
+        }
+        for grant in &placement.gpus {
+            let Some(gpu) = node.gpus.iter_mut().find(|gpu| gpu.device == grant.device) else { continue };
+            gpu.memory_held += sign * grant.memory.0 as i64;
+            gpu.share_held += sign * i64::from(grant.share.0);
+            gpu.holders = gpu.holders.saturating_add_signed(sign as i32);
+            if grant.exclusive {
+                gpu.exclusive = sign > 0;
+            }
+        }
+    }
+
+    /// Notes what was seen of a device. Returns how it was before.
+    pub(crate) fn note_sample(&mut self, at: Time, sample: DeviceSample, foreign: Bytes) -> Option<Health> {
+        let node = self.nodes.get_mut(&sample.device.node)?;
+        if sample.device.is_host() {
+            node.sample = Some((at, Arc::new(sample)));
+            return Some(Health::Ok);
+        }
+        let gpu = node.gpus.iter_mut().find(|gpu| gpu.device == sample.device)?;
+        if foreign < gpu.foreign {
+            self.generation += 1;
+        }
+        if sample.memory_used.is_some() {
+            gpu.foreign = foreign;
+        }
+        let before = std::mem::replace(&mut gpu.health, sample.health.clone());
+        if before != Health::Ok && gpu.health == Health::Ok {
+            self.generation += 1;
+        }
+        gpu.sample = Some((at, Arc::new(sample)));
+        Some(before)
+    }
+
+    pub(crate) fn set_health(&mut self, device: DeviceId, health: Health) {
+        if let Some(node) = self.nodes.get_mut(&device.node)
+            && let Some(gpu) = node.gpus.iter_mut().find(|gpu| gpu.device == device)
+        {
+            gpu.health = health;
+            self.generation += 1;
+        }
+    }
+
+    pub(crate) fn set_up(&mut self, node: NodeId, up: bool) {
+        if let Some(node) = self.nodes.get_mut(&node) {
+            node.up = up;
+            self.generation += 1;
+        }
+    }
+
+    /// What is wrong with the books, if anything: the sums must be those of the holdings, and nothing
+    /// may be given away twice.
+    pub(crate) fn audit(&self) -> Result<(), String> {
+        for node in self.nodes.values() {
+            let held: Vec<&Placement> = self.holdings.values().filter(|p| p.node == node.spec.id).collect();
+            let cpus: i64 = held.iter().map(|p| i64::from(p.cpus.0)).sum();
+            let memory: i64 = held.iter().map(|p| p.memory.0 as i64).sum();
+            if i64::from(node.spec.cpu.capacity.0) - cpus != node.cpus_free {
+                return Err(format!("cores of `{}`: the sum of the holdings is {cpus}", node.spec.name));
+            }
+            if node.spec.memory.0 as i64 - memory != node.memory_free {
+                return Err(format!("memory of `{}`: the sum of the holdings is {memory}", node.spec.name));
+            }
+            for (gpu, spec) in node.gpus.iter().zip(&node.spec.gpus) {
+                let grants: Vec<&GpuGrant> =
+                    held.iter().flat_map(|p| &p.gpus).filter(|grant| grant.device == gpu.device).collect();
+                let memory: i64 = grants.iter().map(|grant| grant.memory.0 as i64).sum();
+                let share: i64 = grants.iter().map(|grant| i64::from(grant.share.0)).sum();
+                if memory != gpu.memory_held || share != gpu.share_held || grants.len() != gpu.holders as usize {
+                    return Err(format!("{}: the books do not match the holdings", gpu.device));
+                }
+                if memory > spec.memory.0 as i64 || share > 1000 {
+                    return Err(format!("{}: more is held than there is", gpu.device));
+                }
+                if grants.iter().any(|grant| grant.exclusive) && grants.len() > 1 {
+                    return Err(format!("{}: held alone and by {}", gpu.device, grants.len()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether more was given away than a node has: only after a restart on a smaller machine.
+    pub(crate) fn is_over_committed(&self) -> bool {
+        self.nodes.values().any(|node| {
+            node.cpus_free < 0 || node.memory_free < 0 || node.custom_free.values().any(|free| *free < 0)
+        })
+    }
+}

@@ -1,0 +1,255 @@
+//! The scheduler as a value: its parts, and the two ways in, [`Scheduler::handle`] and
+//! [`Scheduler::replay`].
+
+use crate::estimate::Estimates;
+use crate::ledger::Ledger;
+use crate::queue::Queue;
+use crate::run::{GraphRun, Parts, PlanState, Stop};
+use crate::strategy::Strategy;
+use crate::timers::{Timer, Timers};
+use dunnage_model::{Cause, Decision, EndReason, Event, GraphId, TaskState, Time, Totals};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The state machine. All of its state changes only through [`Scheduler::handle`], [`Scheduler::replay`]
+/// and [`Scheduler::resume`].
+pub struct Scheduler {
+    pub(crate) now: Time,
+    pub(crate) strategies: Vec<Box<dyn Strategy>>,
+    pub(crate) graphs: BTreeMap<GraphId, GraphRun>,
+    pub(crate) ledger: Ledger,
+    pub(crate) queue: Queue,
+    pub(crate) timers: Timers,
+    pub(crate) estimates: Estimates,
+    pub(crate) totals: Totals,
+    /// Graphs set aside because of an impossible state, with the story.
+    pub(crate) quarantined: Vec<(GraphId, String)>,
+}
+
+impl fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scheduler")
+            .field("now", &self.now)
+            .field("graphs", &self.graphs.len())
+            .field("queued", &self.queue.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Scheduler {
+    /// A scheduler that knows these strategies and no machine yet. A graph that names a strategy which
+    /// is not among them is placed by the first.
+    pub fn new(strategies: Vec<Box<dyn Strategy>>) -> Self {
+        assert!(!strategies.is_empty(), "a scheduler needs a strategy");
+        Self {
+            now: Time::ZERO,
+            strategies,
+            graphs: BTreeMap::new(),
+            ledger: Ledger::default(),
+            queue: Queue::default(),
+            timers: Timers::default(),
+            estimates: Estimates::default(),
+            totals: Totals::default(),
+            quarantined: Vec::new(),
+        }
+    }
+
+    /// Takes in a fact and says what is to be done. Decisions are appended to `out` in order.
+    pub fn handle(&mut self, now: Time, event: Event, out: &mut Vec<Decision>) {
+        self.advance(now, out);
+        self.totals.events += 1;
+        self.apply(event, out);
+        self.dispatch(out);
+        if let Some(at) = self.timers.wish(self.now) {
+            out.push(Decision::WakeAt(at));
+        }
+    }
+
+    /// Takes in a fact of the journal. No strategy is asked, nothing is ordered.
+    pub fn replay(&mut self, at: Time, event: Event) {
+        let mut dropped = Vec::new();
+        self.now = self.now.max(at);
+        self.apply(event, &mut dropped);
+    }
+
+    /// After the last replayed fact: asks for plans, repeats orders to end attempts, and places what is
+    /// ready.
+    pub fn resume(&mut self, now: Time, out: &mut Vec<Decision>) {
+        let ids: Vec<GraphId> = self.graphs.keys().copied().collect();
+        for id in ids {
+            for decision in self.orders_to_repeat(id) {
+                out.push(decision);
+            }
+            self.want_plan(id, out);
+            self.conclude(id, out);
+        }
+        self.advance(now, out);
+        self.dispatch(out);
+        if let Some(at) = self.timers.wish(self.now) {
+            out.push(Decision::WakeAt(at));
+        }
+    }
+
+    fn orders_to_repeat(&self, id: GraphId) -> Vec<Decision> {
+        let Some(run) = self.graphs.get(&id) else { return Vec::new() };
+        (0..run.graph.len())
+            .filter_map(|task| match &run.slots[task as usize].state {
+                TaskState::Running(running) => running
+                    .ending
+                    .map(|reason| Decision::Kill { attempt: id.task(task).attempt(running.attempt), reason }),
+                TaskState::Waiting
+                | TaskState::Ready
+                | TaskState::Held
+                | TaskState::BackingOff { .. }
+                | TaskState::Succeeded
+                | TaskState::Failed
+                | TaskState::Cancelled { .. }
+                | TaskState::Compensated => None,
+            })
+            .collect()
+    }
+
+    /// Moves time on and looks at the timers that are due.
+    fn advance(&mut self, now: Time, out: &mut Vec<Decision>) {
+        self.now = self.now.max(now);
+        while let Some(timer) = self.timers.pop_due(self.now) {
+            self.timer(timer, out);
+        }
+    }
+
+    fn timer(&mut self, timer: Timer, out: &mut Vec<Decision>) {
+        match timer {
+            Timer::GraphTimeout(id) => {
+                self.stop_graph(id, Stop::Timeout, EndReason::GraphTimeout, out);
+            }
+            Timer::TaskTimeout(attempt) => self.end_attempt(attempt, EndReason::Timeout, out),
+            Timer::BackoffOver(task) => {
+                let Some((run, mut parts)) = self.run_and_parts(task.graph, out) else { return };
+                if matches!(run.slots[task.index as usize].state, TaskState::BackingOff { until } if until <= parts.now) {
+                    run.make_ready(task.index, &mut parts);
+                }
+            }
+            Timer::PlanOverdue(id, revision) => {
+                let Some((run, mut parts)) = self.run_and_parts(id, out) else { return };
+                if run.is_planning() && run.revision == revision {
+                    run.plan = PlanState::None;
+                    run.enqueue_all(&mut parts);
+                }
+            }
+        }
+    }
+
+    /// A graph beside the parts that its changes reach.
+    pub(crate) fn run_and_parts<'a>(
+        &'a mut self,
+        id: GraphId,
+        out: &'a mut Vec<Decision>,
+    ) -> Option<(&'a mut GraphRun, Parts<'a>)> {
+        let Self { now, graphs, queue, timers, totals, .. } = self;
+        let run = graphs.get_mut(&id)?;
+        Some((run, Parts { queue, timers, totals, now: *now, out }))
+    }
+
+    /// Stops a graph: nothing new starts, what runs is told to end.
+    pub(crate) fn stop_graph(&mut self, id: GraphId, stop: Stop, reason: EndReason, out: &mut Vec<Decision>) {
+        let Some((run, mut parts)) = self.run_and_parts(id, out) else { return };
+        if run.ended.is_some() {
+            return;
+        }
+        if run.stop != Some(Stop::Cancelled) {
+            run.stop = Some(stop);
+        }
+        let mut ends = Vec::new();
+        run.cancel_rest(Cause::Cancelled, &mut ends, &mut parts);
+        for (task, state) in ends.into_iter().rev() {
+            run.settle(task, state, &mut parts);
+        }
+        let mut running = Vec::new();
+        for task in 0..run.graph.len() {
+            if let TaskState::Running(state) = &run.slots[task as usize].state {
+                running.push(id.task(task).attempt(state.attempt));
+            }
+        }
+        for attempt in running {
+            self.end_attempt(attempt, reason, out);
+        }
+        self.conclude(id, out);
+    }
+
+    /// Tells an attempt to end, once.
+    pub(crate) fn end_attempt(
+        &mut self,
+        attempt: dunnage_model::AttemptId,
+        reason: EndReason,
+        out: &mut Vec<Decision>,
+    ) {
+        let Some(run) = self.graphs.get_mut(&attempt.task.graph) else { return };
+        let Some(slot) = run.slots.get_mut(attempt.task.index as usize) else { return };
+        if let TaskState::Running(running) = &mut slot.state
+            && running.attempt == attempt.attempt
+            && (running.ending.is_none() || (reason == EndReason::Cancelled && running.ending != Some(reason)))
+        {
+            running.ending = Some(reason);
+            out.push(Decision::Kill { attempt, reason });
+        }
+    }
+
+    /// Ends a graph of which nothing can happen any more.
+    pub(crate) fn conclude(&mut self, id: GraphId, out: &mut Vec<Decision>) {
+        let now = self.now;
+        let Some(run) = self.graphs.get_mut(&id) else { return };
+        if let Some(state) = run.verdict() {
+            run.ended = Some(state);
+            run.ended_at = Some(now);
+            out.push(Decision::GraphEnded { graph: id, state });
+        }
+    }
+
+    /// A state that cannot be: sets this graph aside and goes on with the others.
+    pub(crate) fn impossible(&mut self, id: GraphId, story: String, out: &mut Vec<Decision>) {
+        debug_assert!(false, "graph {id}: {story}");
+        self.totals.quarantined_graphs += 1;
+        self.quarantined.push((id, story));
+        self.stop_graph(id, Stop::Failed, EndReason::Cancelled, out);
+    }
+
+    /// Graphs set aside because of an impossible state, with the story of each; taken out.
+    pub fn take_quarantined(&mut self) -> Vec<(GraphId, String)> {
+        std::mem::take(&mut self.quarantined)
+    }
+
+    /// Forgets an ended graph; its facts are in the journal.
+    pub fn forget(&mut self, id: GraphId) -> Option<GraphRun> {
+        if self.graphs.get(&id)?.ended.is_some() { self.graphs.remove(&id) } else { None }
+    }
+
+    /// All graphs that were not forgotten, by number.
+    pub fn graphs(&self) -> impl Iterator<Item = &GraphRun> {
+        self.graphs.values()
+    }
+
+    /// A graph.
+    pub fn graph(&self, id: GraphId) -> Option<&GraphRun> {
+        self.graphs.get(&id)
+    }
+
+    /// Who holds how much of which device.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// What tasks are expected to take.
+    pub fn estimates(&self) -> &Estimates {
+        &self.estimates
+    }
+
+    /// The names of the strategies it knows.
+    pub fn strategy_names(&self) -> Vec<&'static str> {
+        self.strategies.iter().map(|strategy| strategy.name()).collect()
+    }
+
+    /// The latest time it has heard of.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+}

@@ -1,0 +1,69 @@
+//! The port of the allocation strategies: they see a read-only view and propose; the ledger disposes.
+
+use crate::estimate::{Estimate, Estimates};
+use crate::ledger::Ledger;
+use crate::rng::Rng;
+use dunnage_model::{DeviceId, Graph, NodeId, PlannedPlace, Time};
+
+/// Chooses where a ready task runs.
+///
+/// One page each, in `dunnage-strategies`, behind one registry. A strategy keeps no books: what is free
+/// is in the view. It must choose the same from the same view, with randomness only from the generator
+/// it is handed, which is seeded by the submission and the task.
+pub trait Strategy: Send {
+    /// The name of graph file and CLI.
+    fn name(&self) -> &'static str;
+
+    /// Whether a whole-graph plan is wanted before the first task of this graph starts.
+    fn needs_plan(&self, graph: &Graph) -> bool {
+        let _ = graph;
+        false
+    }
+
+    /// Chooses among the ways to place a task that fit now; `None` waits for a better one. The list is
+    /// never empty and is ordered by variant, node and device.
+    fn choose(&mut self, view: &View<'_>, task: &Candidate<'_>, options: &[Proposal], rng: &mut Rng)
+    -> Option<usize>;
+}
+
+/// What a strategy may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// Now.
+    pub now: Time,
+    /// What is free, and who holds the rest.
+    pub ledger: &'a Ledger,
+    /// What tasks are expected to need.
+    pub estimates: &'a Estimates,
+}
+
+/// A task that is to be placed.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// Its graph.
+    pub graph: &'a Graph,
+    /// Its index there.
+    pub task: u32,
+    /// Where the plan wants it, if there is a plan.
+    pub planned: Option<PlannedPlace>,
+    /// What each of its variants is expected to take, in the order of the variants.
+    pub estimates: &'a [Estimate],
+}
+
+/// A way to place a task.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Proposal {
+    /// Which of the function's variants.
+    pub variant: u8,
+    /// On which node.
+    pub node: NodeId,
+    /// On which GPUs there.
+    pub gpus: Vec<DeviceId>,
+}
+
+impl Proposal {
+    /// The device that a person would name: its first GPU, else the cores.
+    pub fn main_device(&self) -> DeviceId {
+        self.gpus.first().copied().unwrap_or(DeviceId::host(self.node))
+    }
+}

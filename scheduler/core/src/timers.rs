@@ -1,0 +1,53 @@
+//! The table of wishes about the future.
+
+use dunnage_model::{AttemptId, GraphId, TaskId, Time};
+use std::collections::BTreeSet;
+
+/// What is to be looked at when its time has come. A timer that no longer means anything, because its
+/// attempt has ended, fires in vain: its handler looks at the state first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Timer {
+    /// A graph's time is over.
+    GraphTimeout(GraphId),
+    /// An attempt's time is over.
+    TaskTimeout(AttemptId),
+    /// A task that waited after a failure may start again.
+    BackoffOver(TaskId),
+    /// A graph has waited long enough for its plan.
+    PlanOverdue(GraphId, u32),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    table: BTreeSet<(Time, Timer)>,
+    /// The earliest time that the driver was asked to wake us at.
+    asked: Option<Time>,
+}
+
+impl Timers {
+    pub(crate) fn set(&mut self, at: Time, timer: Timer) {
+        self.table.insert((at, timer));
+    }
+
+    pub(crate) fn pop_due(&mut self, now: Time) -> Option<Timer> {
+        let (at, timer) = *self.table.first()?;
+        if at > now {
+            return None;
+        }
+        self.table.pop_first();
+        Some(timer)
+    }
+
+    /// The time to ask the driver for, if it is not the one already asked for.
+    pub(crate) fn wish(&mut self, now: Time) -> Option<Time> {
+        if self.asked.is_some_and(|asked| asked <= now) {
+            self.asked = None;
+        }
+        let (next, _) = *self.table.first()?;
+        if self.asked.is_some_and(|asked| asked <= next) {
+            return None;
+        }
+        self.asked = Some(next);
+        Some(next)
+    }
+}

@@ -1,0 +1,904 @@
+//! From a graph as given to a graph as checked, or to the list of everything that is wrong with it.
+//!
+//! Passes, each over all functions before the next begins: names and families, instances and their
+//! ids, placeholders, variants and requests, references, and last the order, by Kahn's method; only
+//! where that leaves something over is the cycle looked for and shown as its path.
+
+use super::validated::{Rows, bindings, hash_id, instance_id};
+use crate::{
+    Arg, ArgSpec, Axis, Code, Cost, DeviceKind, Extras, Family, Function, FunctionSpec, Graph, GraphSpec,
+    Group, Literal, MilliShare, Need, OnFailure, Problem, Request, Settings, Variant, expand, names, nearest,
+    pieces,
+};
+use petgraph::algo::tarjan_scc;
+use petgraph::graphmap::DiGraphMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+/// How large a graph may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Tasks, all instances of sweeps counted.
+    pub functions: u32,
+    /// Dependencies, counted as in [`Graph::edges`].
+    pub edges: usize,
+    /// Problems that are listed; the rest is counted.
+    pub problems: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { functions: 1_000_000, edges: 50_000_000, problems: 100 }
+    }
+}
+
+/// At most this many outputs of one function: they are bits of one word.
+const OUTPUTS_MAX: usize = 64;
+
+/// The placeholders that every function knows, besides `arg.N`, `out.N`, `input.NAME` and its own.
+const COMMON_NAMES: [&str; 6] = ["graph", "id", "attempt", "gpus", "cpus", "port"];
+
+impl Graph {
+    /// Checks a graph and makes it ready to run.
+    ///
+    /// # Errors
+    /// All problems at once, in the order of the file, at most `limits.problems` of them.
+    pub fn build(spec: GraphSpec, limits: &Limits) -> Result<Self, Vec<Problem>> {
+        Builder::new(spec, *limits).build()
+    }
+}
+
+struct Builder {
+    spec: GraphSpec,
+    limits: Limits,
+    problems: Vec<Problem>,
+    unlisted: usize,
+    functions: Vec<Function>,
+    families: Vec<Family>,
+    first: Vec<u32>,
+    by_id: HashMap<u64, Vec<u32>>,
+    requests: Vec<Request>,
+    request_index: HashMap<Request, u32>,
+    groups: Vec<Group>,
+}
+
+/// What a reference names.
+enum Target {
+    Task(u32),
+    Group(u32),
+}
+
+impl Builder {
+    fn new(spec: GraphSpec, limits: Limits) -> Self {
+        Self {
+            spec,
+            limits,
+            problems: Vec::new(),
+            unlisted: 0,
+            functions: Vec::new(),
+            families: Vec::new(),
+            first: Vec::new(),
+            by_id: HashMap::new(),
+            requests: Vec::new(),
+            request_index: HashMap::new(),
+            groups: Vec::new(),
+        }
+    }
+
+    fn problem(&mut self, problem: Problem) {
+        if self.problems.len() < self.limits.problems {
+            self.problems.push(problem);
+        } else {
+            self.unlisted += 1;
+        }
+    }
+
+    fn give_up(mut self) -> Vec<Problem> {
+        if self.unlisted > 0 {
+            self.problems.push(Problem::new("", format!("and {} more problems", self.unlisted)));
+        }
+        self.problems
+    }
+
+    fn build(mut self) -> Result<Graph, Vec<Problem>> {
+        let specs = std::mem::take(&mut self.spec.functions);
+        if specs.is_empty() {
+            self.problem(
+                Problem::new("function", "the graph has no functions").hint("add a `[[function]]` with an `id`"),
+            );
+        }
+        if !self.count_instances(&specs) {
+            return Err(self.give_up());
+        }
+        self.name_families(&specs);
+        for (at, spec) in specs.iter().enumerate() {
+            self.check_names(at, spec);
+            let function = self.make_function(at, spec);
+            self.functions.push(function);
+        }
+        self.index_ids(&specs);
+        if !self.problems.is_empty() {
+            // References to functions that are themselves wrong would only repeat it.
+            self.check_references_roughly(&specs);
+            return Err(self.give_up());
+        }
+        let (needs, args) = self.resolve(&specs);
+        if !self.problems.is_empty() {
+            return Err(self.give_up());
+        }
+        let total = self.first.last().copied().unwrap_or(0);
+        let readers = Rows::from_pairs(
+            total as usize,
+            (0..total).flat_map(|task| {
+                needs.row(task).iter().filter_map(move |need| match need {
+                    Need::Task(producer) => Some((*producer, task)),
+                    Need::Group(_) | Need::GroupEnd(_) => None,
+                })
+            }),
+        );
+        if let Some(cycle) = self.find_cycle(total, &needs, &readers) {
+            self.problem(cycle);
+            return Err(self.give_up());
+        }
+        let kept = self.kept_outputs(total, &args);
+        if !self.problems.is_empty() {
+            return Err(self.give_up());
+        }
+        let mut by_id: Vec<(u64, u32)> = self
+            .by_id
+            .iter()
+            .flat_map(|(hash, tasks)| tasks.iter().map(|task| (*hash, *task)))
+            .collect();
+        by_id.sort_unstable();
+        let compensates = specs.iter().any(|spec| !spec.compensate.is_empty());
+        Ok(Graph {
+            name: self.spec.name.unwrap_or_else(|| "graph".to_owned()),
+            settings: Settings {
+                strategy: self.spec.strategy.unwrap_or_else(|| "auto".to_owned()),
+                order: self.spec.order,
+                tolerance: self.spec.tolerance,
+                on_failure: self.spec.on_failure.unwrap_or(if compensates {
+                    OnFailure::Compensate
+                } else {
+                    OnFailure::Keep
+                }),
+                timeout: self.spec.timeout,
+                priority: self.spec.priority,
+            },
+            inputs: self.spec.inputs,
+            functions: self.functions,
+            first: self.first,
+            families: self.families,
+            requests: self.requests,
+            groups: self.groups,
+            needs,
+            readers,
+            args,
+            kept,
+            by_id,
+        })
+    }
+
+    /// The number of instances of each function; `false` where there are too many to go on.
+    fn count_instances(&mut self, specs: &[FunctionSpec]) -> bool {
+        let mut total = 0_u64;
+        self.first.push(0);
+        for (at, spec) in specs.iter().enumerate() {
+            let mut count = 1_u64;
+            for axis in &spec.foreach {
+                if axis.values.is_empty() {
+                    self.problem(
+                        Problem::new(format!("function[{at}].foreach.{}", axis.name), "a sweep over no values")
+                            .function(&spec.id)
+                            .hint("give at least one value, or remove the name"),
+                    );
+                }
+                count = count.saturating_mul(axis.values.len() as u64);
+            }
+            total = total.saturating_add(count);
+            if total > u64::from(self.limits.functions) {
+                self.problem(
+                    Problem::new(format!("function[{at}].foreach"), "the graph has too many functions")
+                        .function(&spec.id)
+                        .value(total)
+                        .hint(format!("at most {} are allowed", self.limits.functions)),
+                );
+                return false;
+            }
+            self.first.push(total as u32);
+        }
+        true
+    }
+
+    fn name_families(&mut self, specs: &[FunctionSpec]) {
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        for (at, spec) in specs.iter().enumerate() {
+            let name = spec.family.clone().unwrap_or_else(|| default_family(spec));
+            if let Some(before) = seen.get(&name) {
+                // Two functions with one id are told of as such.
+                if specs[*before].id != spec.id {
+                    self.problem(
+                        Problem::new(format!("function[{at}].family"), "two functions have one family name")
+                            .function(&spec.id)
+                            .value(&name)
+                            .hint(format!(
+                                "`{}` has it already: give one of them another with `family = \"...\"`",
+                                specs[*before].id
+                            )),
+                    );
+                }
+            } else {
+                seen.insert(name.clone(), at);
+            }
+            self.families.push(Family { name, group: None });
+        }
+    }
+
+    /// Ids, axis names and placeholders of one function.
+    fn check_names(&mut self, at: usize, spec: &FunctionSpec) {
+        let place = |key: &str| format!("function[{at}].{key}");
+        if spec.id.is_empty() {
+            self.problem(Problem::new(place("id"), "the id is empty").hint("give each function a name"));
+        } else if spec.id.len() > 200 || spec.id.chars().any(|c| c.is_control() || c == '/' || c.is_whitespace()) {
+            self.problem(
+                Problem::new(place("id"), "an id has at most 200 characters, without spaces and `/`")
+                    .value(&spec.id)
+                    .hint("use letters, digits, `-`, `_` and `.`"),
+            );
+        }
+        let mut axes: HashSet<&str> = HashSet::new();
+        for axis in &spec.foreach {
+            let name = axis.name.as_str();
+            let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+            if !plain || COMMON_NAMES.contains(&name) {
+                self.problem(
+                    Problem::new(place("foreach"), "not a name that a sweep may use")
+                        .function(&spec.id)
+                        .value(name)
+                        .hint(format!(
+                            "letters, digits, `_` and `-`, and none of {}",
+                            COMMON_NAMES.join(", ")
+                        )),
+                );
+            }
+            if !axes.insert(name) {
+                self.problem(Problem::new(place("foreach"), "a name is there twice").function(&spec.id).value(name));
+            }
+            if !names(&spec.id).contains(&name) {
+                self.problem(
+                    Problem::new(place("id"), format!("`{{{name}}}` of the sweep is not in the id"))
+                        .function(&spec.id)
+                        .value(&spec.id)
+                        .hint(format!("instances need different ids: `{}-{{{name}}}`", spec.id)),
+                );
+            }
+        }
+        for name in names(&spec.id) {
+            if !axes.contains(name) {
+                let hint = match nearest(name, axes.iter().copied()) {
+                    Some(near) => format!("did you mean `{{{near}}}`?"),
+                    None => format!("add `foreach = {{ {name} = [...] }}`"),
+                };
+                self.problem(
+                    Problem::new(place("id"), format!("`{{{name}}}` is not a name of this function's sweep"))
+                        .function(&spec.id)
+                        .value(&spec.id)
+                        .hint(hint),
+                );
+            }
+        }
+        self.check_placeholders(at, spec);
+    }
+
+    /// `{arg.N}`, `{out.N}` and `{input.NAME}` must name something there is.
+    fn check_placeholders(&mut self, at: usize, spec: &FunctionSpec) {
+        let mut texts: Vec<(String, &str)> = Vec::new();
+        match &spec.code {
+            Code::Command(words) => {
+                if words.first().is_none_or(|program| program.is_empty()) {
+                    self.problem(
+                        Problem::new(format!("function[{at}].command"), "the command has no program")
+                            .function(&spec.id)
+                            .hint("`command = [\"python3\", \"script.py\"]`"),
+                    );
+                }
+                texts.extend(words.iter().enumerate().map(|(n, word)| (format!("command[{n}]"), word.as_str())));
+            }
+            Code::Kernel { params, .. } => {
+                for (name, value) in params {
+                    literal_texts(value, &format!("params.{name}"), &mut texts);
+                }
+            }
+            Code::Python { .. } => {}
+        }
+        texts.extend(spec.extra_args.iter().enumerate().map(|(n, word)| (format!("extra_args[{n}]"), word.as_str())));
+        texts.extend(spec.compensate.iter().enumerate().map(|(n, word)| (format!("compensate[{n}]"), word.as_str())));
+        texts.extend(spec.env.iter().map(|(name, value)| (format!("env.{name}"), value.as_str())));
+        texts.extend(spec.dir.iter().map(|dir| ("dir".to_owned(), dir.as_str())));
+        let families: Vec<bool> = spec.args.iter().map(|arg| family_of(&arg.producer).is_some()).collect();
+        for (key, text) in texts {
+            if !text.contains('{') {
+                continue;
+            }
+            for name in names(text) {
+                let place = format!("function[{at}].{key}");
+                let wrong = |message: String, hint: String| {
+                    Problem::new(place.clone(), message).function(&spec.id).value(text).hint(hint)
+                };
+                if let Some(number) = name.strip_prefix("arg.") {
+                    match number.parse::<usize>() {
+                        Ok(n) if n < spec.args.len() => {
+                            if families[n] && text != format!("{{arg.{n}}}") {
+                                self.problem(wrong(
+                                    format!("`{{arg.{n}}}` is all of a family and must be a word of its own"),
+                                    format!("write it as one word, or read `DUNNAGE_ARG_{n}`"),
+                                ));
+                            }
+                        }
+                        _ => self.problem(wrong(
+                            format!("there is no `{{{name}}}`"),
+                            format!("the function has {} in `args`", count(spec.args.len(), "value")),
+                        )),
+                    }
+                } else if let Some(number) = name.strip_prefix("out.") {
+                    if !number.parse::<usize>().is_ok_and(|n| n < spec.outputs.len()) {
+                        self.problem(wrong(
+                            format!("there is no `{{{name}}}`"),
+                            format!("the function has {}", count(spec.outputs.len(), "output")),
+                        ));
+                    }
+                } else if let Some(input) = name.strip_prefix("input.") {
+                    if !self.spec.inputs.contains_key(input) {
+                        let known = self.spec.inputs.keys().map(String::as_str);
+                        let hint = match nearest(input, known) {
+                            Some(near) => format!("did you mean `{{input.{near}}}`?"),
+                            None => format!("add it to `inputs` of `[graph]`: `inputs = {{ {input} = \"FILE\" }}`"),
+                        };
+                        self.problem(wrong(format!("there is no `{{{name}}}`"), hint));
+                    }
+                }
+            }
+        }
+    }
+
+    fn make_function(&mut self, at: usize, spec: &FunctionSpec) -> Function {
+        if spec.outputs.len() > OUTPUTS_MAX {
+            self.problem(
+                Problem::new(format!("function[{at}].outputs"), "too many outputs")
+                    .function(&spec.id)
+                    .value(spec.outputs.len())
+                    .hint(format!("at most {OUTPUTS_MAX}; a `dir` holds any number of files")),
+            );
+        }
+        if !spec.extra_args.is_empty() && !matches!(spec.code, Code::Command(_)) {
+            self.problem(
+                Problem::new(format!("function[{at}].extra_args"), "words are appended to a command, and there is none")
+                    .function(&spec.id)
+                    .hint("use `params` for a kernel"),
+            );
+        }
+        let variants = self.make_variants(at, spec);
+        let extras = Extras {
+            extra_args: spec.extra_args.clone(),
+            env: spec.env.clone(),
+            dir: spec.dir.clone(),
+            signal: spec.signal,
+            grace: spec.grace,
+            node: spec.node.clone(),
+            compensate: spec.compensate.clone(),
+        };
+        Function {
+            id: spec.id.clone(),
+            axes: spec.foreach.clone(),
+            code: spec.code.clone(),
+            outputs: spec.outputs.clone(),
+            variants,
+            retry: spec.retry.map(Box::new),
+            timeout: spec.timeout,
+            max_parallel: spec.max_parallel,
+            extras: (extras != Extras::default()).then(|| Box::new(extras)),
+        }
+    }
+
+    fn make_variants(&mut self, at: usize, spec: &FunctionSpec) -> Vec<Variant> {
+        let own = |cost: Cost, kind: Option<DeviceKind>, place: String, builder: &mut Self| {
+            let kind = kind.unwrap_or(if cost.asks_gpu() { DeviceKind::Gpu } else { DeviceKind::Cpu });
+            if kind == DeviceKind::Cpu && cost.asks_gpu() {
+                builder.problem(
+                    Problem::new(place.clone(), "a cpu variant that asks for a GPU")
+                        .function(&spec.id)
+                        .hint("remove the GPU from its cost, or say `device = \"gpu\"`"),
+                );
+            }
+            if cost.gpus.is_some_and(|n| n > 0) && cost.gpu_share.is_some_and(|s| s < MilliShare::WHOLE) {
+                builder.problem(
+                    Problem::new(place, "whole GPUs and a share of one cannot both be asked for")
+                        .function(&spec.id)
+                        .hint("use `gpus` or `gpu_share`"),
+                );
+            }
+            let request = cost.request(kind);
+            let next = builder.requests.len() as u32;
+            let index = *builder.request_index.entry(request.clone()).or_insert_with(|| {
+                builder.requests.push(request);
+                next
+            });
+            Variant { kind, request: index, cost: Arc::new(cost) }
+        };
+        if spec.variants.is_empty() {
+            return vec![own(spec.cost.clone(), None, format!("function[{at}].cost"), self)];
+        }
+        if spec.variants.len() > 16 {
+            self.problem(
+                Problem::new(format!("function[{at}].variants"), "too many variants")
+                    .function(&spec.id)
+                    .value(spec.variants.len())
+                    .hint("at most 16"),
+            );
+        }
+        spec.variants
+            .iter()
+            .enumerate()
+            .map(|(n, variant)| {
+                let mut cost = variant.cost.clone();
+                match variant.device {
+                    Some(DeviceKind::Cpu) => cost.inherit(&spec.cost.without_gpu()),
+                    Some(DeviceKind::Gpu) | None => cost.inherit(&spec.cost),
+                }
+                own(cost, variant.device, format!("function[{at}].variants[{n}]"), self)
+            })
+            .collect()
+    }
+
+    /// Every instance's id, by its hash; an id that is there twice is a problem.
+    fn index_ids(&mut self, specs: &[FunctionSpec]) {
+        self.by_id.reserve(self.first.last().copied().unwrap_or(0) as usize);
+        for at in 0..self.functions.len() {
+            for instance in 0..self.first[at + 1] - self.first[at] {
+                let task = self.first[at] + instance;
+                let function = &self.functions[at];
+                let id = if function.axes.is_empty() { function.id.clone() } else { instance_id(function, instance) };
+                let slot = self.by_id.entry(hash_id(&id)).or_default();
+                let twin = slot.iter().copied().find(|other| name_of(&self.functions, &self.first, *other) == id);
+                slot.push(task);
+                if let Some(twin) = twin {
+                    let other = self.first.partition_point(|first| *first <= twin) - 1;
+                    self.problem(
+                        Problem::new(format!("function[{at}].id"), "two functions have one id")
+                            .function(&specs[at].id)
+                            .value(&id)
+                            .hint(if other == at {
+                                "the sweep has a value twice".to_owned()
+                            } else {
+                                format!("function[{other}] has it already: rename one of them")
+                            }),
+                    );
+                    // One word about a family of twins is enough.
+                    break;
+                }
+            }
+        }
+    }
+
+    fn find(&self, id: &str) -> Option<u32> {
+        self.by_id
+            .get(&hash_id(id))?
+            .iter()
+            .copied()
+            .find(|task| name_of(&self.functions, &self.first, *task) == id)
+    }
+
+    /// Where other problems keep references from being followed, names that are nowhere are still told.
+    fn check_references_roughly(&mut self, specs: &[FunctionSpec]) {
+        for (at, spec) in specs.iter().enumerate() {
+            let args = spec.args.iter().enumerate().map(|(n, arg)| (format!("args[{n}]"), arg.producer.clone()));
+            let after = spec.after.iter().enumerate().map(|(n, id)| (format!("after[{n}]"), id.clone()));
+            for (key, producer) in args.chain(after) {
+                let known = if let Some(family) = family_of(&producer) {
+                    self.families.iter().any(|known| known.name == family)
+                } else if spec.foreach.iter().any(|axis| producer.contains(&format!("{{{}}}", axis.name))) {
+                    true
+                } else {
+                    self.find(&producer).is_some()
+                };
+                if !known {
+                    let problem = self.unknown(at, &key, spec, &producer);
+                    self.problem(problem);
+                }
+            }
+        }
+    }
+
+    fn unknown(&self, at: usize, key: &str, spec: &FunctionSpec, producer: &str) -> Problem {
+        let problem = Problem::new(format!("function[{at}].{key}"), "no function has this id")
+            .function(&spec.id)
+            .value(producer);
+        if let Some(family) = family_of(producer) {
+            return match nearest(family, self.families.iter().map(|family| family.name.as_str())) {
+                Some(near) => problem.hint(format!("did you mean the family `{near}[*]`?")),
+                None => problem.hint("a family is named by its functions' id before the first placeholder"),
+            };
+        }
+        if let Some(family) = self.families.iter().position(|family| family.name == producer)
+            && self.first[family + 1] - self.first[family] > 1
+        {
+            return problem.hint(format!("it is a family: `{producer}[*]` is all of it"));
+        }
+        if let Some(near) = nearest(producer, self.functions.iter().map(|function| function.id.as_str())) {
+            if near == producer {
+                return problem.hint(format!(
+                    "its placeholders are not names of this function's sweep: name one instance, or all of it with `{}[*]`",
+                    self.families
+                        .iter()
+                        .zip(&self.functions)
+                        .find(|(_, function)| function.id == near)
+                        .map_or("family", |(family, _)| family.name.as_str())
+                ));
+            }
+            return problem.hint(format!("did you mean `{near}`?"));
+        }
+        problem.hint("the producer must be a function of this graph")
+    }
+
+    /// Follows every reference of every instance.
+    fn resolve(&mut self, specs: &[FunctionSpec]) -> (Rows<Need>, Rows<Arg>) {
+        let total = self.first.last().copied().unwrap_or(0) as usize;
+        let mut needs: Rows<Need> = Rows::with_capacity(total);
+        let mut args: Rows<Arg> = Rows::with_capacity(total);
+        for (at, spec) in specs.iter().enumerate() {
+            // References without own placeholders are the same for every instance.
+            let arg_keys: Vec<String> = (0..spec.args.len()).map(|n| format!("args[{n}]")).collect();
+            let after_keys: Vec<String> = (0..spec.after.len()).map(|n| format!("after[{n}]")).collect();
+            let mut fixed: BTreeMap<&str, Option<Target>> = BTreeMap::new();
+            for (key, producer) in arg_keys
+                .iter()
+                .zip(spec.args.iter().map(|arg| arg.producer.as_str()))
+                .chain(after_keys.iter().zip(spec.after.iter().map(String::as_str)))
+            {
+                if !uses_axis(producer, &spec.foreach) && !fixed.contains_key(producer) {
+                    let target = self.target(at, key, spec, producer);
+                    fixed.insert(producer, target);
+                }
+            }
+            for instance in 0..self.first[at + 1] - self.first[at] {
+                let task = self.first[at] + instance;
+                let before = self.problems.len();
+                let mut row: Vec<Need> = Vec::with_capacity(spec.args.len() + spec.after.len());
+                let mut values: Vec<Arg> = Vec::with_capacity(spec.args.len());
+                for (arg, key) in spec.args.iter().zip(&arg_keys) {
+                    let own;
+                    let target = if let Some(target) = fixed.get(arg.producer.as_str()) {
+                        target.as_ref()
+                    } else {
+                        own = self.target(at, key, spec, &bound(&arg.producer, &spec.foreach, instance));
+                        own.as_ref()
+                    };
+                    match target {
+                        Some(Target::Task(producer)) => {
+                            let producer = *producer;
+                            self.check_output(at, key, spec, arg, producer);
+                            row.push(Need::Task(producer));
+                            values.push(Arg::Value { task: producer, index: arg.index });
+                        }
+                        Some(Target::Group(group)) => {
+                            let group = *group;
+                            let function = self.groups[group as usize].function;
+                            self.check_output(at, key, spec, arg, self.first[function as usize]);
+                            row.push(if arg.succeeded { Need::GroupEnd(group) } else { Need::Group(group) });
+                            values.push(Arg::Family { group, index: arg.index, succeeded: arg.succeeded });
+                        }
+                        None => {}
+                    }
+                }
+                for (producer, key) in spec.after.iter().zip(&after_keys) {
+                    let own;
+                    let target = if let Some(target) = fixed.get(producer.as_str()) {
+                        target.as_ref()
+                    } else {
+                        own = self.target(at, key, spec, &bound(producer, &spec.foreach, instance));
+                        own.as_ref()
+                    };
+                    match target {
+                        Some(Target::Task(producer)) => row.push(Need::Task(*producer)),
+                        Some(Target::Group(group)) => row.push(Need::Group(*group)),
+                        None => {}
+                    }
+                }
+                row.sort_unstable();
+                row.dedup();
+                for need in &row {
+                    let group = match need {
+                        Need::Task(_) => continue,
+                        Need::Group(group) => &mut self.groups[*group as usize].readers,
+                        Need::GroupEnd(group) => &mut self.groups[*group as usize].lenient_readers,
+                    };
+                    group.push(task);
+                }
+                needs.push_row(row);
+                args.push_row(values);
+                if needs.len().max(args.len()) > self.limits.edges {
+                    let edges = self.limits.edges;
+                    self.problem(
+                        Problem::new(format!("function[{at}].args"), "the graph has too many dependencies")
+                            .function(&spec.id)
+                            .hint(format!("at most {edges}; read a whole family with `family[*]`")),
+                    );
+                    return (needs, args);
+                }
+                if self.problems.len() > before {
+                    // The other instances would only repeat it.
+                    for _ in instance + 1..self.first[at + 1] - self.first[at] {
+                        needs.push_row([]);
+                        args.push_row([]);
+                    }
+                    break;
+                }
+            }
+        }
+        (needs, args)
+    }
+
+    fn target(&mut self, at: usize, key: &str, spec: &FunctionSpec, producer: &str) -> Option<Target> {
+        let found = if let Some(name) = family_of(producer) {
+            self.families.iter().position(|family| family.name == name).map(|function| {
+                let next = self.groups.len() as u32;
+                let group = *self.families[function].group.get_or_insert(next);
+                if group == next {
+                    self.groups.push(Group {
+                        function: function as u32,
+                        readers: Vec::new(),
+                        lenient_readers: Vec::new(),
+                    });
+                }
+                Target::Group(group)
+            })
+        } else {
+            self.find(producer).map(Target::Task)
+        };
+        if found.is_none() {
+            let problem = self.unknown(at, key, spec, producer);
+            self.problem(problem);
+        }
+        found
+    }
+
+    fn check_output(&mut self, at: usize, key: &str, spec: &FunctionSpec, arg: &ArgSpec, producer: u32) {
+        let function = &self.functions[self.first.partition_point(|first| *first <= producer) - 1];
+        let outputs = function.outputs.len();
+        if usize::from(arg.index) >= outputs {
+            let id = function.id.clone();
+            self.problem(
+                Problem::new(format!("function[{at}].{key}"), format!("`{id}` has no output {}", arg.index))
+                    .function(&spec.id)
+                    .value(format!("[\"{}\", {}]", arg.producer, arg.index))
+                    .hint(match outputs {
+                        0 => format!("it has no outputs: add `outputs` to `{id}`, or use `after` to only wait for it"),
+                        1 => "it has one output, with the index 0".to_owned(),
+                        n => format!("it has {n} outputs, 0 to {}", n - 1),
+                    }),
+            );
+        }
+    }
+
+    /// Kahn's method over tasks and groups; what it leaves over holds a cycle.
+    fn find_cycle(&self, total: u32, needs: &Rows<Need>, readers: &Rows<u32>) -> Option<Problem> {
+        let mut missing: Vec<u32> = (0..total).map(|task| needs.row(task).len() as u32).collect();
+        let mut group_missing: Vec<u32> = self
+            .groups
+            .iter()
+            .map(|group| self.first[group.function as usize + 1] - self.first[group.function as usize])
+            .collect();
+        let mut ready: Vec<u32> = (0..total).filter(|task| missing[*task as usize] == 0).collect();
+        let mut done = 0;
+        while let Some(task) = ready.pop() {
+            done += 1;
+            let mut release = |reader: u32, ready: &mut Vec<u32>| {
+                missing[reader as usize] -= 1;
+                if missing[reader as usize] == 0 {
+                    ready.push(reader);
+                }
+            };
+            for reader in readers.row(task) {
+                release(*reader, &mut ready);
+            }
+            let function = self.first.partition_point(|first| *first <= task) - 1;
+            if let Some(group) = self.families[function].group {
+                group_missing[group as usize] -= 1;
+                if group_missing[group as usize] == 0 {
+                    let group = &self.groups[group as usize];
+                    for reader in group.readers.iter().chain(&group.lenient_readers) {
+                        release(*reader, &mut ready);
+                    }
+                }
+            }
+        }
+        if done == total {
+            return None;
+        }
+        let left: HashSet<u32> = (0..total).filter(|task| missing[*task as usize] > 0).collect();
+        // Groups are nodes after the tasks.
+        let mut graph: DiGraphMap<u32, ()> = DiGraphMap::new();
+        for task in &left {
+            for need in needs.row(*task) {
+                match need {
+                    Need::Task(producer) if left.contains(producer) => {
+                        graph.add_edge(*producer, *task, ());
+                    }
+                    Need::Task(_) => {}
+                    Need::Group(group) | Need::GroupEnd(group) => {
+                        graph.add_edge(total + group, *task, ());
+                        let function = self.groups[*group as usize].function as usize;
+                        for member in (self.first[function]..self.first[function + 1]).filter(|n| left.contains(n)) {
+                            graph.add_edge(member, total + group, ());
+                        }
+                    }
+                }
+            }
+        }
+        let knot = tarjan_scc(&graph)
+            .into_iter()
+            .filter(|knot| knot.len() > 1 || graph.contains_edge(knot[0], knot[0]))
+            .min_by_key(|knot| (knot.len(), knot.iter().min().copied()))?;
+        let path = shortest_loop(&graph, &knot);
+        let shown: Vec<String> = path
+            .iter()
+            .filter(|node| **node < total)
+            .map(|task| name_of(&self.functions, &self.first, *task))
+            .collect();
+        let first = shown.first().cloned().unwrap_or_default();
+        let task = path.iter().find(|node| **node < total).copied().unwrap_or(0);
+        let at = self.first.partition_point(|first| *first <= task) - 1;
+        let mut text = if shown.len() > 12 {
+            format!("{} -> ... ({} more) -> {}", shown[..6].join(" -> "), shown.len() - 9, shown[shown.len() - 3..].join(" -> "))
+        } else {
+            shown.join(" -> ")
+        };
+        text.push_str(" -> ");
+        text.push_str(&first);
+        Some(
+            Problem::new(format!("function[{at}]"), format!("functions wait for each other in a cycle: {text}"))
+                .function(&self.functions[at].id)
+                .hint("remove one of these dependencies from `args` or `after`"),
+        )
+    }
+
+    /// A bit for each output that nobody reads or that `keep` names.
+    fn kept_outputs(&mut self, total: u32, args: &Rows<Arg>) -> Vec<u64> {
+        let mut read = vec![0_u64; total as usize];
+        let mut group_read = vec![0_u64; self.groups.len()];
+        for task in 0..total {
+            for arg in args.row(task) {
+                match arg {
+                    Arg::Value { task, index } => read[*task as usize] |= 1 << index,
+                    Arg::Family { group, index, .. } => group_read[*group as usize] |= 1 << index,
+                }
+            }
+        }
+        for (group, mask) in self.groups.iter().zip(group_read) {
+            for task in self.first[group.function as usize]..self.first[group.function as usize + 1] {
+                read[task as usize] |= mask;
+            }
+        }
+        let mut kept: Vec<u64> = read.into_iter().map(|mask| !mask).collect();
+        for (n, text) in std::mem::take(&mut self.spec.keep).into_iter().enumerate() {
+            let wrong = Problem::new(format!("graph.keep[{n}]"), "no value has this name").value(&text);
+            let parsed = text.rsplit_once('.').and_then(|(id, index)| Some((id, index.parse::<u16>().ok()?)));
+            let Some((id, index)) = parsed else {
+                self.problem(wrong.hint("a value is written `id.index`, for example `score.0`"));
+                continue;
+            };
+            let tasks = if let Some(name) = family_of(id) {
+                self.families
+                    .iter()
+                    .position(|family| family.name == name)
+                    .map(|function| self.first[function]..self.first[function + 1])
+            } else {
+                self.find(id).map(|task| task..task + 1)
+            };
+            let Some(tasks) = tasks else {
+                let hint = match nearest(id, self.functions.iter().map(|function| function.id.as_str())) {
+                    Some(near) => format!("did you mean `{near}.{index}`?"),
+                    None => "the producer must be a function of this graph".to_owned(),
+                };
+                self.problem(wrong.hint(hint));
+                continue;
+            };
+            for task in tasks {
+                let function = &self.functions[self.first.partition_point(|first| *first <= task) - 1];
+                if usize::from(index) >= function.outputs.len() {
+                    let outputs = count(function.outputs.len(), "output");
+                    self.problem(wrong.clone().hint(format!("`{}` has {outputs}", function.id)));
+                    break;
+                }
+                kept[task as usize] |= 1 << index;
+            }
+        }
+        kept
+    }
+}
+
+fn name_of(functions: &[Function], first: &[u32], task: u32) -> String {
+    let at = first.partition_point(|first| *first <= task) - 1;
+    let function = &functions[at];
+    if function.axes.is_empty() { function.id.clone() } else { instance_id(function, task - first[at]) }
+}
+
+/// `train` of `train[*]`.
+fn family_of(producer: &str) -> Option<&str> {
+    producer.strip_suffix("[*]")
+}
+
+/// The id before its first placeholder, without trailing `-`, `_` and `.`.
+fn default_family(spec: &FunctionSpec) -> String {
+    let axis = |name: &str| spec.foreach.iter().any(|axis| axis.name == name);
+    let head = spec.id.find('{').filter(|at| names(&spec.id[*at..]).iter().any(|name| axis(name)));
+    let name = head.map_or(spec.id.as_str(), |at| &spec.id[..at]);
+    let name = name.trim_end_matches(['-', '_', '.']);
+    if name.is_empty() { spec.id.clone() } else { name.to_owned() }
+}
+
+fn uses_axis(text: &str, axes: &[Axis]) -> bool {
+    !axes.is_empty() && text.contains('{') && {
+        let known = |name: &str| axes.iter().any(|axis| axis.name == name);
+        pieces(text, known).iter().any(|piece| matches!(piece, crate::Piece::Name(_)))
+    }
+}
+
+fn bound(text: &str, axes: &[Axis], instance: u32) -> String {
+    let bound = bindings(axes, instance);
+    expand(text, |name| bound.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+}
+
+fn literal_texts<'a>(value: &'a Literal, key: &str, texts: &mut Vec<(String, &'a str)>) {
+    match value {
+        Literal::Text(text) => texts.push((key.to_owned(), text)),
+        Literal::List(items) => {
+            for (n, item) in items.iter().enumerate() {
+                literal_texts(item, &format!("{key}[{n}]"), texts);
+            }
+        }
+        Literal::Table(items) => {
+            for (name, item) in items {
+                literal_texts(item, &format!("{key}.{name}"), texts);
+            }
+        }
+        Literal::Null | Literal::Bool(_) | Literal::Int(_) | Literal::Float(_) => {}
+    }
+}
+
+fn count(n: usize, what: &str) -> String {
+    match n {
+        0 => format!("no {what}s"),
+        1 => format!("one {what}"),
+        n => format!("{n} {what}s"),
+    }
+}
+
+/// The shortest way from the lowest node of a knot back to itself, breadth first.
+fn shortest_loop(graph: &DiGraphMap<u32, ()>, knot: &[u32]) -> Vec<u32> {
+    let inside: HashSet<u32> = knot.iter().copied().collect();
+    let Some(start) = knot.iter().min().copied() else { return Vec::new() };
+    let mut came_from: HashMap<u32, u32> = HashMap::new();
+    let mut queue = std::collections::VecDeque::from([start]);
+    while let Some(node) = queue.pop_front() {
+        let mut next: Vec<u32> = graph.neighbors(node).filter(|n| inside.contains(n)).collect();
+        next.sort_unstable();
+        for next in next {
+            if next == start {
+                let mut path = vec![node];
+                let mut at = node;
+                while let Some(before) = came_from.get(&at) {
+                    path.push(*before);
+                    at = *before;
+                }
+                path.reverse();
+                return path;
+            }
+            if let std::collections::hash_map::Entry::Vacant(slot) = came_from.entry(next) {
+                slot.insert(node);
+                queue.push_back(next);
+            }
+        }
+    }
+    vec![start]
+}

@@ -1,0 +1,17 @@
+//! Allocation strategies, one file each with its source, its cost and when it is bad, behind one
+//! [`registry`]. A strategy proposes; the core's ledger checks and reserves.
+
+mod auto;
+mod first_available;
+mod heft;
+mod load_balanced;
+mod random;
+mod registry;
+mod timeline;
+
+pub use auto::Auto;
+pub use first_available::FirstAvailable;
+pub use heft::Heft;
+pub use load_balanced::LoadBalanced;
+pub use random::Random;
+pub use registry::{Entry, NAMES_TO_COME, planner, registry, strategies};

@@ -1,0 +1,84 @@
+//! Puts a spec together from the tables of a document, in whatever order they come.
+
+use super::Limits;
+use super::defaults::Defaults;
+use super::function::{Said, function};
+use super::graph::graph;
+use super::keys::{TOP, unknown_key};
+use super::node::Node;
+use super::report::{Place, Report};
+use super::sweep::Budget;
+use dunnage_model::{FunctionSpec, GraphSpec, Problem};
+
+/// A spec in the making.
+pub(crate) struct Assembly {
+    spec: GraphSpec,
+    functions: Vec<FunctionSpec>,
+    said: Vec<Said>,
+    defaults: Defaults,
+    budget: Budget,
+    functions_max: usize,
+    pub(crate) report: Report,
+}
+
+impl Assembly {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let values = u64::from(limits.functions);
+        Self {
+            spec: GraphSpec::default(),
+            functions: Vec::new(),
+            said: Vec::new(),
+            defaults: Defaults::default(),
+            budget: Budget { left: values, max: values },
+            functions_max: limits.functions as usize,
+            report: Report::new(limits.problems),
+        }
+    }
+
+    pub(crate) fn graph(&mut self, node: &Node<'_>) {
+        graph(node, &Place::Root.key("graph"), &mut self.spec, &mut self.report);
+    }
+
+    pub(crate) fn defaults(&mut self, node: &Node<'_>) {
+        self.defaults = Defaults::read(node, &Place::Root.key("defaults"), &mut self.report);
+    }
+
+    /// Adds a function.
+    ///
+    /// # Errors
+    /// The graph has as many functions as it may; the rest of the document is not worth reading.
+    pub(crate) fn function(&mut self, node: &Node<'_>) -> Result<(), Problem> {
+        let at = self.functions.len();
+        if at >= self.functions_max {
+            return Err(Problem::new("function", "the graph has too many functions")
+                .hint(format!("at most {} are allowed", self.functions_max)));
+        }
+        let list = Place::Root.key("function");
+        let (spec, said) = function(node, &list.index(at), &mut self.budget, &mut self.report);
+        self.functions.push(spec);
+        self.said.push(said);
+        Ok(())
+    }
+
+    /// Reports that `function` is no list.
+    pub(crate) fn functions_wrong(&mut self, node: &Node<'_>) {
+        let at = Place::Root.key("function");
+        let hint = "write `[[function]]` before each function (in JSON: a list of objects)";
+        self.report.wrong_type(&at, node, "a list of tables", hint);
+    }
+
+    pub(crate) fn unknown(&mut self, key: &str) {
+        unknown_key(&mut self.report, &TOP, key, &Place::Root);
+    }
+
+    pub(crate) fn finish(mut self) -> Result<GraphSpec, Vec<Problem>> {
+        if !self.report.is_empty() {
+            return Err(self.report.into_problems());
+        }
+        for (function, said) in self.functions.iter_mut().zip(&self.said) {
+            self.defaults.lay_under(function, said);
+        }
+        self.spec.functions = self.functions;
+        Ok(self.spec)
+    }
+}
