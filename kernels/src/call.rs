@@ -11,7 +11,7 @@ use crate::error::KernelError;
 use crate::invoke::{Argument, Invocation, Written};
 use crate::kernel::{KernelInfo, OutputKind};
 use crate::matrix::{Precision, Real, column_order, view, view_mut};
-use crate::npy::{Array, Element, MapCache, MappedFile, Order, OutArray, write_file};
+use crate::npy::{Array, Element, HeaderError, MapCache, MappedFile, Order, OutArray, write_file};
 use crate::params::Params;
 
 /// JSON values up to this size are also handed back in the reply.
@@ -66,18 +66,12 @@ impl<'a> Call<'a> {
 
     /// The kind that output `index` shall have.
     pub(crate) fn output_kind(&self, index: usize) -> OutputKind {
-        self.invocation
-            .outputs
-            .get(index)
-            .map_or(OutputKind::File, |slot| slot.kind)
+        self.invocation.outputs.get(index).map_or(OutputKind::File, |slot| slot.kind)
     }
 
     /// An error about the numbers.
     pub(crate) fn numeric(&self, message: impl Into<String>) -> KernelError {
-        KernelError::Numeric {
-            kernel: self.info.name.to_owned(),
-            message: message.into(),
-        }
+        KernelError::Numeric { kernel: self.info.name.to_owned(), message: message.into() }
     }
 
     /// The array that is argument `index`.
@@ -124,11 +118,7 @@ impl<'a> Call<'a> {
 
     /// An error about argument `index`.
     pub(crate) fn argument_error(&self, index: usize, message: impl Into<String>) -> KernelError {
-        KernelError::Argument {
-            kernel: self.info.name.to_owned(),
-            index,
-            message: message.into(),
-        }
+        KernelError::Argument { kernel: self.info.name.to_owned(), index, message: message.into() }
     }
 
     /// A new array for output `index`; matrices column by column.
@@ -173,11 +163,7 @@ impl<'a> Call<'a> {
     }
 
     /// Makes an array visible as output `index`.
-    pub(crate) fn finish<T: Element>(
-        &mut self,
-        index: usize,
-        array: OutArray<T>,
-    ) -> Result<(), KernelError> {
+    pub(crate) fn finish<T: Element>(&mut self, index: usize, array: OutArray<T>) -> Result<(), KernelError> {
         let bytes = array.finish()?;
         self.record(index, bytes, None)
     }
@@ -211,12 +197,7 @@ impl<'a> Call<'a> {
             .collect()
     }
 
-    fn record(
-        &mut self,
-        index: usize,
-        bytes: u64,
-        json: Option<Value>,
-    ) -> Result<(), KernelError> {
+    fn record(&mut self, index: usize, bytes: u64, json: Option<Value>) -> Result<(), KernelError> {
         let path = self.output_path(index)?;
         // An older file of that name may be mapped (a value made again).
         self.cache.forget(path);
@@ -228,11 +209,10 @@ impl<'a> Call<'a> {
 
     fn output_path(&self, index: usize) -> Result<&'a Path, KernelError> {
         let slot = self.invocation.outputs.get(index);
-        slot.map(|slot| slot.path.as_path())
-            .ok_or_else(|| KernelError::Bug {
-                kernel: self.info.name.to_owned(),
-                message: format!("it writes output {index}, which the call does not have"),
-            })
+        slot.map(|slot| slot.path.as_path()).ok_or_else(|| KernelError::Bug {
+            kernel: self.info.name.to_owned(),
+            message: format!("it writes output {index}, which the call does not have"),
+        })
     }
 
     /// The file of argument `index`, which must be one value.
@@ -250,16 +230,15 @@ impl<'a> Call<'a> {
     fn open(&mut self, index: usize, path: &Path) -> Result<Input, KernelError> {
         let file = self.cache.get(path)?;
         let array = Array::open(file, path).map_err(|error| match error {
-            Ok(header) => {
-                self.argument_error(index, format!("`{}`: {header}", path.display()))
+            HeaderError::Short { .. } => {
+                KernelError::ValueLost { path: path.to_owned(), message: error.to_string() }
             }
-            Err(lost) => lost,
+            HeaderError::Magic
+            | HeaderError::Version(..)
+            | HeaderError::Malformed(_)
+            | HeaderError::Type(_) => self.argument_error(index, format!("`{}`: {error}", path.display())),
         })?;
-        Ok(Input {
-            array,
-            kernel: self.info.name,
-            index,
-        })
+        Ok(Input { array, kernel: self.info.name, index })
     }
 
     fn parse_json(&mut self, index: usize, path: &Path) -> Result<Value, KernelError> {
@@ -322,18 +301,12 @@ impl Input {
 
     /// The items row after row.
     pub(crate) fn rows<T: Element>(&self) -> Result<std::borrow::Cow<'_, [T]>, KernelError> {
-        self.array
-            .row_major::<T>()
-            .ok_or_else(|| self.unusable::<T>("any shape"))
+        self.array.row_major::<T>().ok_or_else(|| self.unusable::<T>("any shape"))
     }
 
     /// An error about this argument.
     pub(crate) fn error(&self, message: impl Into<String>) -> KernelError {
-        KernelError::Argument {
-            kernel: self.kernel.to_owned(),
-            index: self.index,
-            message: message.into(),
-        }
+        KernelError::Argument { kernel: self.kernel.to_owned(), index: self.index, message: message.into() }
     }
 
     fn unusable<T: Element>(&self, axes: &str) -> KernelError {

@@ -53,10 +53,7 @@ pub fn check_params(name: &str, params: &Map<String, Value>) -> Vec<Problem> {
                 hint: Some(match nearest(key, known()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None if info.params.is_empty() => "it takes no parameters".to_owned(),
-                    None => format!(
-                        "its parameters are {}",
-                        known().collect::<Vec<_>>().join(", ")
-                    ),
+                    None => format!("its parameters are {}", known().collect::<Vec<_>>().join(", ")),
                 }),
             });
             continue;
@@ -87,11 +84,7 @@ pub fn check_params(name: &str, params: &Map<String, Value>) -> Vec<Problem> {
                 place: format!("params.{}", param.name),
                 value: String::new(),
                 message: format!("kernel `{name}` needs the parameter `{}`", param.name),
-                hint: Some(format!(
-                    "give {}: {}",
-                    describe(param.kind),
-                    param.doc
-                )),
+                hint: Some(format!("give {}: {}", describe(param.kind), param.doc)),
             });
         }
     }
@@ -154,29 +147,15 @@ pub(crate) fn check_args(info: &KernelInfo, args: &[bool]) -> Vec<Problem> {
 
 pub(crate) fn check_outputs(info: &KernelInfo, outputs: &[OutputKind]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let required = info
-        .outputs
-        .iter()
-        .filter(|output| output.presence == Presence::Required)
-        .count();
-    let repeats = info
-        .outputs
-        .last()
-        .is_some_and(|output| output.presence == Presence::Repeated);
+    let required = info.outputs.iter().filter(|output| output.presence == Presence::Required).count();
+    let repeats = info.outputs.last().is_some_and(|output| output.presence == Presence::Repeated);
     if outputs.len() < required || (!repeats && outputs.len() > info.outputs.len()) {
-        let names: Vec<String> = info
-            .outputs
-            .iter()
-            .map(|output| format!("{} ({})", output.name, kinds(output.kinds)))
-            .collect();
+        let names: Vec<String> =
+            info.outputs.iter().map(|output| format!("{} ({})", output.name, kinds(output.kinds))).collect();
         problems.push(Problem {
             place: "outputs".to_owned(),
             value: outputs.len().to_string(),
-            message: format!(
-                "kernel `{}` cannot write {} outputs",
-                info.name,
-                outputs.len()
-            ),
+            message: format!("kernel `{}` cannot write {} outputs", info.name, outputs.len()),
             hint: Some(if names.is_empty() {
                 "it has none".to_owned()
             } else {
@@ -185,11 +164,7 @@ pub(crate) fn check_outputs(info: &KernelInfo, outputs: &[OutputKind]) -> Vec<Pr
         });
     }
     for (index, kind) in outputs.iter().enumerate() {
-        let Some(output) = info
-            .outputs
-            .get(index)
-            .or_else(|| info.outputs.last().filter(|_| repeats))
-        else {
+        let Some(output) = info.outputs.get(index).or_else(|| info.outputs.last().filter(|_| repeats)) else {
             continue;
         };
         if !output.kinds.contains(kind) {
@@ -249,19 +224,8 @@ mod tests {
         let given = params(json!({ "lenght_scale": 2, "noise": "much", "tile": -3 }));
         let problems = check_params("rbf_covariance", &given);
         let places: Vec<&str> = problems.iter().map(|p| p.place.as_str()).collect();
-        assert_eq!(
-            places,
-            [
-                "params.lenght_scale",
-                "params.noise",
-                "params.tile",
-                "params.length_scale"
-            ]
-        );
-        assert_eq!(
-            problems[0].hint.as_deref(),
-            Some("did you mean `length_scale`?")
-        );
+        assert_eq!(places, ["params.lenght_scale", "params.noise", "params.tile", "params.length_scale"]);
+        assert_eq!(problems[0].hint.as_deref(), Some("did you mean `length_scale`?"));
         assert!(problems[1].message.contains("\"much\""));
     }
 
@@ -273,20 +237,12 @@ mod tests {
 
     #[test]
     fn arguments_and_outputs_are_checked_too() {
-        let problems = check_call(
-            "gemm",
-            &[false, true, false, false],
-            &[OutputKind::Json],
-            &Map::new(),
-        );
+        let problems = check_call("gemm", &[false, true, false, false], &[OutputKind::Json], &Map::new());
         let places: Vec<&str> = problems.iter().map(|p| p.place.as_str()).collect();
         assert_eq!(places, ["args", "args.1", "outputs.0"]);
         let problems = check_call("gemm", &[false, false], &[], &Map::new());
         assert_eq!(problems[0].place, "outputs");
-        assert_eq!(
-            check_call("noop", &[true], &[OutputKind::Json; 3], &Map::new()),
-            []
-        );
+        assert_eq!(check_call("noop", &[true], &[OutputKind::Json; 3], &Map::new()), []);
     }
 
     #[test]

@@ -103,9 +103,7 @@ impl KernelError {
         match self {
             Self::OutOfMemory { .. } => Cause::OutOfMemory,
             Self::ValueLost { .. } => Cause::ValueLost,
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::OutOfMemory => {
-                Cause::OutOfMemory
-            }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::OutOfMemory => Cause::OutOfMemory,
             Self::UnknownKernel { .. }
             | Self::Argument { .. }
             | Self::Param { .. }
@@ -127,25 +125,16 @@ mod tests {
 
     #[test]
     fn causes_follow_the_contract() {
-        let user = KernelError::UnknownKernel {
-            name: "gem".into(),
-            nearest: Some("gemm".into()),
-        };
+        let user = KernelError::UnknownKernel { name: "gem".into(), nearest: Some("gemm".into()) };
         assert_eq!(user.cause(), Cause::User);
-        assert_eq!(
-            user.to_string(),
-            "there is no kernel `gem`; did you mean `gemm`?"
-        );
+        assert_eq!(user.to_string(), "there is no kernel `gem`; did you mean `gemm`?");
         let memory = KernelError::Io {
             doing: "map",
             path: "x".into(),
             source: io::Error::from(io::ErrorKind::OutOfMemory),
         };
         assert_eq!(memory.cause(), Cause::OutOfMemory);
-        let lost = KernelError::ValueLost {
-            path: "x".into(),
-            message: "missing".into(),
-        };
+        let lost = KernelError::ValueLost { path: "x".into(), message: "missing".into() };
         assert_eq!(lost.cause(), Cause::ValueLost);
     }
 }

@@ -87,11 +87,7 @@ pub fn invoke(invocation: &Invocation, cache: &mut MapCache) -> Result<Done, Ker
         });
     };
     let info = kernel.info();
-    let families: Vec<bool> = invocation
-        .args
-        .iter()
-        .map(|arg| matches!(arg, Argument::Many(_)))
-        .collect();
+    let families: Vec<bool> = invocation.args.iter().map(|arg| matches!(arg, Argument::Many(_))).collect();
     let kinds: Vec<OutputKind> = invocation.outputs.iter().map(|slot| slot.kind).collect();
     let problem = check_args(info, &families)
         .into_iter()
@@ -113,9 +109,7 @@ pub fn invoke(invocation: &Invocation, cache: &mut MapCache) -> Result<Done, Ker
             });
         }
     }
-    Ok(Done {
-        outputs: call.into_written()?,
-    })
+    Ok(Done { outputs: call.into_written()? })
 }
 
 fn as_error(kernel: &str, problem: Problem) -> KernelError {
@@ -125,11 +119,7 @@ fn as_error(kernel: &str, problem: Problem) -> KernelError {
     };
     let kernel = kernel.to_owned();
     match problem.place.strip_prefix("params.") {
-        Some(name) => KernelError::Param {
-            kernel,
-            name: name.to_owned(),
-            message,
-        },
+        Some(name) => KernelError::Param { kernel, name: name.to_owned(), message },
         None => KernelError::Call { kernel, message },
     }
 }
@@ -154,10 +144,7 @@ mod tests {
         let mut desk = Desk::new();
         let error = desk.fail("gemn", json!({}), vec![], &[]);
         assert_eq!(error.cause(), Cause::User);
-        assert_eq!(
-            error.to_string(),
-            "there is no kernel `gemn`; did you mean `gemm`?"
-        );
+        assert_eq!(error.to_string(), "there is no kernel `gemn`; did you mean `gemm`?");
     }
 
     #[test]
@@ -167,12 +154,7 @@ mod tests {
         let one = || Argument::One(a.clone());
         let error = desk.fail("gemm", json!({}), vec![one()], &[OutputKind::Npy]);
         assert!(error.to_string().contains("takes 2 to 3 arguments"), "{error}");
-        let error = desk.fail(
-            "gemm",
-            json!({ "alpha": [1] }),
-            vec![one(), one()],
-            &[OutputKind::Npy],
-        );
+        let error = desk.fail("gemm", json!({ "alpha": [1] }), vec![one(), one()], &[OutputKind::Npy]);
         assert!(error.to_string().starts_with("parameter `alpha` of `gemm`"), "{error}");
     }
 
@@ -182,6 +164,13 @@ mod tests {
         let a = desk.matrix("a", 2, 2, &[1.0, 2.0, 3.0, 4.0]);
         let gone = Argument::One(desk.path("gone.npy"));
         let args = vec![Argument::One(a.clone()), gone];
+        let error = desk.fail("gemm", json!({}), args, &[OutputKind::Npy]);
+        assert_eq!(error.cause(), Cause::ValueLost);
+        // Cut short, it has to be made again; a text never was an array.
+        let torn = desk.path("torn.npy");
+        let bytes = std::fs::read(&a).expect("read");
+        std::fs::write(&torn, &bytes[..bytes.len() - 1]).expect("written");
+        let args = vec![Argument::One(a.clone()), Argument::One(torn)];
         let error = desk.fail("gemm", json!({}), args, &[OutputKind::Npy]);
         assert_eq!(error.cause(), Cause::ValueLost);
         let text = desk.path("text.npy");
@@ -203,27 +192,23 @@ mod tests {
             let out = desk.run_donating(
                 "gemm",
                 json!({}),
-                vec![
-                    Argument::One(a.clone()),
-                    Argument::One(b.clone()),
-                    Argument::One(c.clone()),
-                ],
+                vec![Argument::One(a.clone()), Argument::One(b.clone()), Argument::One(c.clone())],
                 &[OutputKind::Npy],
                 &donated,
             );
             assert_eq!(desk.read(&out[0]).1, expected);
             assert_eq!(c.exists(), kept);
         }
+        // Nor is a file with a second name, which somebody keeps.
+        let kept = desk.matrix("k", 2, 2, &[1.0, 2.0, 3.0, 4.0]);
+        std::fs::hard_link(&kept, desk.path("second")).expect("linked");
+        let args = [&a, &b, &kept].map(|path| Argument::One(path.clone()));
+        desk.run_donating("gemm", json!({}), args.to_vec(), &[OutputKind::Npy], &[2]);
+        assert_eq!(desk.read(&kept).1, [1.0, 2.0, 3.0, 4.0]);
         // The same file twice is never taken over.
         let square = desk.matrix("s", 2, 2, &[1.0, 0.0, 0.0, 1.0]);
         let one = || Argument::One(square.clone());
-        let out = desk.run_donating(
-            "gemm",
-            json!({}),
-            vec![one(), one(), one()],
-            &[OutputKind::Npy],
-            &[2],
-        );
+        let out = desk.run_donating("gemm", json!({}), vec![one(), one(), one()], &[OutputKind::Npy], &[2]);
         assert_eq!(desk.read(&out[0]).1, [2.0, 0.0, 0.0, 2.0]);
         assert!(square.exists());
     }

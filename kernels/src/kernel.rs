@@ -48,18 +48,12 @@ pub struct Arity {
 impl Arity {
     /// Exactly `n`.
     pub const fn exactly(n: usize) -> Self {
-        Self {
-            min: n,
-            max: Some(n),
-        }
+        Self { min: n, max: Some(n) }
     }
 
     /// From `min` to `max`.
     pub const fn between(min: usize, max: usize) -> Self {
-        Self {
-            min,
-            max: Some(max),
-        }
+        Self { min, max: Some(max) }
     }
 
     /// `min` or more.
@@ -145,9 +139,7 @@ impl std::str::FromStr for OutputKind {
             "dir" => Ok(Self::Dir),
             "npy" => Ok(Self::Npy),
             "json" => Ok(Self::Json),
-            _ => Err(format!(
-                "`{word}` is not a kind of output; the kinds are file, dir, npy and json"
-            )),
+            _ => Err(format!("`{word}` is not a kind of output; the kinds are file, dir, npy and json")),
         }
     }
 }
@@ -263,11 +255,7 @@ pub struct Work {
 
 impl Work {
     pub(crate) fn new(flops: f64, read: u64, written: u64) -> Self {
-        Self {
-            flops,
-            bytes_read: read as f64,
-            bytes_written: written as f64,
-        }
+        Self { flops, bytes_read: read as f64, bytes_written: written as f64 }
     }
 }
 
@@ -276,9 +264,7 @@ pub(crate) const SPECIAL_FLOPS: f64 = 16.0;
 
 /// Bytes of all arguments together.
 pub(crate) fn total_bytes(args: &[ArgShape]) -> u64 {
-    args.iter()
-        .flat_map(ArgShape::shapes)
-        .fold(0, |sum, shape| sum.saturating_add(shape.bytes()))
+    args.iter().flat_map(ArgShape::shapes).fold(0, |sum, shape| sum.saturating_add(shape.bytes()))
 }
 
 /// Rows and columns of argument `index`.
@@ -289,9 +275,6 @@ pub(crate) fn matrix_at(args: &[ArgShape], index: usize) -> Option<(f64, f64)> {
 
 /// Bytes of argument `index`, 0 where it is not given.
 pub(crate) fn bytes_at(args: &[ArgShape], index: usize) -> u64 {
-    args.get(index).map_or(0, |arg| {
-        arg.shapes()
-            .iter()
-            .fold(0, |sum, shape| sum.saturating_add(shape.bytes()))
-    })
+    args.get(index)
+        .map_or(0, |arg| arg.shapes().iter().fold(0, |sum, shape| sum.saturating_add(shape.bytes())))
 }

@@ -29,12 +29,10 @@ pub use check::{Problem, check_call, check_params, nearest};
 pub use error::{Cause, KernelError};
 pub use invoke::{Argument, Done, Invocation, OutputSlot, Written, invoke};
 pub use kernel::{
-    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, ParamInfo, ParamKind, Presence,
-    Shape, Work,
+    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, ParamInfo, ParamKind, Presence, Shape, Work,
 };
 pub use npy::{
-    Array, DType, Element, Header, HeaderError, MapCache, MappedFile, Order, OutArray, shape_of,
-    write_npy,
+    Array, DType, Element, Header, HeaderError, MapCache, MappedFile, Order, OutArray, shape_of, write_npy,
 };
 pub use params::Params;
 pub use registry::{all, find, markdown_tables};

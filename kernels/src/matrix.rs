@@ -81,11 +81,7 @@ pub(crate) use by_precision;
 
 /// The order in which linear algebra kernels write: columns, where there is more than one axis.
 pub(crate) fn column_order(dims: &[usize]) -> Order {
-    if dims.len() < 2 {
-        Order::RowMajor
-    } else {
-        Order::ColMajor
-    }
+    if dims.len() < 2 { Order::RowMajor } else { Order::ColMajor }
 }
 
 /// Rows and columns, a vector being one column; none above two axes.

@@ -40,11 +40,7 @@ impl<'a> Params<'a> {
 
     /// A whole number, or none where it is left out.
     pub fn count_if_given(&self, name: &str) -> Result<Option<usize>, KernelError> {
-        if self.has(name) {
-            self.count(name).map(Some)
-        } else {
-            Ok(None)
-        }
+        if self.has(name) { self.count(name).map(Some) } else { Ok(None) }
     }
 
     /// True or false.
@@ -56,10 +52,7 @@ impl<'a> Params<'a> {
     /// Text.
     pub fn text(&self, name: &str) -> Result<String, KernelError> {
         let value = self.value(name)?;
-        value
-            .as_str()
-            .map(str::to_owned)
-            .ok_or_else(|| self.wrong(name, &value))
+        value.as_str().map(str::to_owned).ok_or_else(|| self.wrong(name, &value))
     }
 
     /// A list of whole numbers.
@@ -83,10 +76,7 @@ impl<'a> Params<'a> {
     /// A table.
     pub fn table(&self, name: &str) -> Result<Map<String, Value>, KernelError> {
         let value = self.value(name)?;
-        value
-            .as_object()
-            .cloned()
-            .ok_or_else(|| self.wrong(name, &value))
+        value.as_object().cloned().ok_or_else(|| self.wrong(name, &value))
     }
 
     /// An error about parameter `name`.
@@ -135,12 +125,8 @@ pub(crate) fn mismatch(param: &ParamInfo, value: &Value) -> Option<String> {
         ParamKind::Flag => as_flag(value).is_some(),
         ParamKind::Text => value.is_string(),
         ParamKind::OneOf(words) => value.as_str().is_some_and(|word| words.contains(&word)),
-        ParamKind::Counts => value
-            .as_array()
-            .is_some_and(|list| list.iter().all(|v| as_count(v).is_some())),
-        ParamKind::Texts => value
-            .as_array()
-            .is_some_and(|list| list.iter().all(Value::is_string)),
+        ParamKind::Counts => value.as_array().is_some_and(|list| list.iter().all(|v| as_count(v).is_some())),
+        ParamKind::Texts => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
         ParamKind::Table => value.is_object(),
     };
     (!right).then(|| format!("`{value}` is not {}", describe(param.kind)))

@@ -39,10 +39,7 @@ pub fn all() -> &'static [&'static dyn Kernel] {
 
 /// The kernel of this name.
 pub fn find(name: &str) -> Option<&'static dyn Kernel> {
-    KERNELS
-        .iter()
-        .copied()
-        .find(|kernel| kernel.info().name == name)
+    KERNELS.iter().copied().find(|kernel| kernel.info().name == name)
 }
 
 /// The kernels and their parameters as Markdown, for the documentation.
@@ -62,14 +59,8 @@ pub fn markdown_tables() -> String {
                 format!("{} ({}{presence})", output.name, kinds(output.kinds))
             })
             .collect();
-        let _ = writeln!(
-            text,
-            "| `{}` | {} | {} | {} |",
-            info.name,
-            info.summary,
-            info.args,
-            outputs.join(", ")
-        );
+        let _ =
+            writeln!(text, "| `{}` | {} | {} | {} |", info.name, info.summary, info.args, outputs.join(", "));
     }
     text.push_str("\n| Kernel | Parameter | Value | Default | Meaning |\n|---|---|---|---|---|\n");
     for kernel in all() {
@@ -116,8 +107,7 @@ mod tests {
                 let Some(text) = param.default.filter(|text| *text != "-") else {
                     continue;
                 };
-                let value =
-                    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+                let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
                 let name = kernel.info().name;
                 assert_eq!(mismatch(param, &value), None, "{name}.{}", param.name);
             }

@@ -1,6 +1,6 @@
 //! What the kernels' tests share: a folder, a cache, calls by name, and random matrices.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -85,8 +85,7 @@ impl Desk {
         kinds: &[OutputKind],
         donated: &[usize],
     ) -> Vec<PathBuf> {
-        self.attempt(kernel, params, args, kinds, donated)
-            .unwrap_or_else(|error| panic!("{kernel}: {error}"))
+        self.attempt(kernel, params, args, kinds, donated).unwrap_or_else(|error| panic!("{kernel}: {error}"))
     }
 
     /// Runs a kernel that must fail.
@@ -97,8 +96,7 @@ impl Desk {
         args: Vec<Argument>,
         kinds: &[OutputKind],
     ) -> KernelError {
-        self.attempt(kernel, params, args, kinds, &[])
-            .expect_err("the call is wrong")
+        self.attempt(kernel, params, args, kinds, &[]).expect_err("the call is wrong")
     }
 
     /// Runs a kernel on single values with one array as output; shape and items row after row.
@@ -114,18 +112,13 @@ impl Desk {
     }
 
     /// Runs a kernel with one JSON output.
-    pub(crate) fn compute_json(
-        &mut self,
-        kernel: &str,
-        params: Value,
-        args: Vec<Argument>,
-    ) -> Value {
+    pub(crate) fn compute_json(&mut self, kernel: &str, params: Value, args: Vec<Argument>) -> Value {
         let out = self.run(kernel, params, args, &[OutputKind::Json]);
         serde_json::from_slice(&std::fs::read(&out[0]).expect("read")).expect("JSON")
     }
 
     /// Shape and items row after row.
-    pub(crate) fn read(&mut self, path: &PathBuf) -> (Vec<usize>, Vec<f64>) {
+    pub(crate) fn read(&mut self, path: &Path) -> (Vec<usize>, Vec<f64>) {
         let file = self.cache.get(path).expect("mapped");
         let array = Array::open(file, path).expect("an array");
         (array.dims().to_vec(), array.to_f64().expect("numbers"))
@@ -168,9 +161,7 @@ impl Desk {
 
 /// Turns items row after row into column after column.
 pub(crate) fn transpose(rows: usize, cols: usize, items: &[f64]) -> Vec<f64> {
-    (0..rows * cols)
-        .map(|at| items[(at % rows) * cols + at / rows])
-        .collect()
+    (0..rows * cols).map(|at| items[(at % rows) * cols + at / rows]).collect()
 }
 
 /// The product of two matrices by the definition.

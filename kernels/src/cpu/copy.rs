@@ -65,12 +65,7 @@ mod tests {
         let mut desk = Desk::new();
         let text = desk.path("t");
         std::fs::write(&text, b"\x00any\xff").expect("written");
-        let out = desk.run(
-            "copy",
-            json!({}),
-            vec![Argument::One(text.clone())],
-            &[OutputKind::File],
-        );
+        let out = desk.run("copy", json!({}), vec![Argument::One(text.clone())], &[OutputKind::File]);
         assert_eq!(std::fs::read(&out[0]).expect("read"), b"\x00any\xff");
         let items = desk.random(6);
         let array = desk.array("a", &[2, 3], &items);

@@ -19,34 +19,20 @@ static INFO: KernelInfo = KernelInfo {
     arity: Arity::at_least(1),
     args: "arrays of one shape and type; of more than one, a single item stands for all",
     families: true,
-    outputs: &[OutputInfo {
-        name: "array",
-        kinds: &[OutputKind::Npy],
-        presence: Presence::Required,
-    }],
+    outputs: &[OutputInfo { name: "array", kinds: &[OutputKind::Npy], presence: Presence::Required }],
     params: &[
         ParamInfo {
             name: "op",
             kind: ParamKind::OneOf(&[
-                "add", "sub", "mul", "div", "max", "min", "scale", "exp", "log", "sqrt", "square",
-                "abs", "neg", "relu", "tanh", "sigmoid", "cast",
+                "add", "sub", "mul", "div", "max", "min", "scale", "exp", "log", "sqrt", "square", "abs",
+                "neg", "relu", "tanh", "sigmoid", "cast",
             ]),
             default: None,
             doc: "what to do; `scale` is alpha x + beta; `cast` turns any type of number into \
                   `dtype`",
         },
-        ParamInfo {
-            name: "alpha",
-            kind: ParamKind::Number,
-            default: Some("1"),
-            doc: "factor, of `scale`",
-        },
-        ParamInfo {
-            name: "beta",
-            kind: ParamKind::Number,
-            default: Some("0"),
-            doc: "summand, of `scale`",
-        },
+        ParamInfo { name: "alpha", kind: ParamKind::Number, default: Some("1"), doc: "factor, of `scale`" },
+        ParamInfo { name: "beta", kind: ParamKind::Number, default: Some("0"), doc: "summand, of `scale`" },
         ParamInfo {
             name: "dtype",
             kind: ParamKind::OneOf(&["float64", "float32"]),
@@ -132,22 +118,15 @@ impl Kernel for Elementwise {
                 by_precision!(first.precision()?, map(call, first, f))
             }
             Op::Cast => {
-                let precision = if params.text("dtype")? == "float32" {
-                    Precision::Single
-                } else {
-                    Precision::Double
-                };
+                let precision =
+                    if params.text("dtype")? == "float32" { Precision::Single } else { Precision::Double };
                 by_precision!(precision, cast(call, first))
             }
         }
     }
 }
 
-fn map<T: Real>(
-    call: &mut Call<'_>,
-    x: &Input,
-    f: impl Fn(f64) -> f64,
-) -> Result<(), KernelError> {
+fn map<T: Real>(call: &mut Call<'_>, x: &Input, f: impl Fn(f64) -> f64) -> Result<(), KernelError> {
     let items = x.rows::<T>()?;
     let mut out = call.create_rows::<T>(0, x.dims())?;
     for (slot, item) in out.as_mut_slice().iter_mut().zip(items.iter()) {
@@ -156,11 +135,7 @@ fn map<T: Real>(
     call.finish(0, out)
 }
 
-fn fold<T: Real>(
-    call: &mut Call<'_>,
-    inputs: &[Input],
-    f: fn(f64, f64) -> f64,
-) -> Result<(), KernelError> {
+fn fold<T: Real>(call: &mut Call<'_>, inputs: &[Input], f: fn(f64, f64) -> f64) -> Result<(), KernelError> {
     // The first array that is more than one item gives the shape.
     let shape = inputs
         .iter()
@@ -182,11 +157,7 @@ fn fold<T: Real>(
         }
         for (slot, position) in out.as_mut_slice().iter_mut().zip(0..) {
             let item = items[if single { 0 } else { position }];
-            *slot = if at == 0 {
-                item
-            } else {
-                T::of(f(slot.get(), item.get()))
-            };
+            *slot = if at == 0 { item } else { T::of(f(slot.get(), item.get())) };
         }
     }
     call.finish(0, out)
@@ -228,10 +199,7 @@ mod tests {
         ];
         for (op, f) in cases {
             let expected: Vec<f64> = (0..6).map(|i| f(f(x[i], y[i]), z[i])).collect();
-            let args = vec![
-                Argument::One(a.clone()),
-                Argument::Many(vec![b.clone(), c.clone()]),
-            ];
+            let args = vec![Argument::One(a.clone()), Argument::Many(vec![b.clone(), c.clone()])];
             let out = desk.run("elementwise", json!({ "op": op }), args, &[OutputKind::Npy]);
             let (dims, found) = desk.read(&out[0]);
             assert_eq!(dims, [2, 3]);

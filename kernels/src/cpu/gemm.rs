@@ -6,8 +6,8 @@ use faer::{Accum, MatMut, MatRef, Par};
 use crate::call::{Call, Input};
 use crate::error::KernelError;
 use crate::kernel::{
-    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, ParamInfo, ParamKind, Presence,
-    Work, matrix_at, total_bytes,
+    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, ParamInfo, ParamKind, Presence, Work,
+    matrix_at, total_bytes,
 };
 use crate::matrix::{Real, by_precision, view_mut};
 use crate::params::Params;
@@ -23,11 +23,7 @@ static INFO: KernelInfo = KernelInfo {
     arity: Arity::between(2, 3),
     args: "A, B, C (optional); vectors are columns",
     families: false,
-    outputs: &[OutputInfo {
-        name: "C",
-        kinds: &[OutputKind::Npy],
-        presence: Presence::Required,
-    }],
+    outputs: &[OutputInfo { name: "C", kinds: &[OutputKind::Npy], presence: Presence::Required }],
     params: &[
         ParamInfo {
             name: "alpha",
@@ -81,21 +77,12 @@ impl Kernel for Gemm {
     fn run(&self, call: &mut Call<'_>) -> Result<(), KernelError> {
         let a = call.array(0)?;
         let b = call.array(1)?;
-        let c = if call.args() > 2 {
-            Some(call.array(2)?)
-        } else {
-            None
-        };
+        let c = if call.args() > 2 { Some(call.array(2)?) } else { None };
         by_precision!(a.precision()?, multiply(call, &a, &b, c))
     }
 }
 
-fn multiply<T: Real>(
-    call: &mut Call<'_>,
-    a: &Input,
-    b: &Input,
-    c: Option<Input>,
-) -> Result<(), KernelError> {
+fn multiply<T: Real>(call: &mut Call<'_>, a: &Input, b: &Input, c: Option<Input>) -> Result<(), KernelError> {
     let params = call.params();
     let alpha = T::of(params.number("alpha")?);
     let beta = T::of(params.number("beta")?);
@@ -134,10 +121,7 @@ fn multiply<T: Real>(
         None => (Accum::Replace, call.create::<T>(0, &[m, n])?),
     };
     let flops = 2.0 * m as f64 * n as f64 * k as f64;
-    let threads = call
-        .threads()
-        .min((flops / FLOPS_PER_THREAD_MIN) as usize)
-        .clamp(1, n.max(1));
+    let threads = call.threads().min((flops / FLOPS_PER_THREAD_MIN) as usize).clamp(1, n.max(1));
     product(view_mut(&mut out), accum, left, right, alpha, threads);
     call.finish(0, out)
 }
@@ -282,12 +266,7 @@ mod tests {
 
     #[test]
     fn the_cost_counts_both_operations() {
-        let shape = |dims: &[u64]| {
-            ArgShape::One(crate::kernel::Shape {
-                dims: dims.to_vec(),
-                item_bytes: 8,
-            })
-        };
+        let shape = |dims: &[u64]| ArgShape::One(crate::kernel::Shape { dims: dims.to_vec(), item_bytes: 8 });
         let given = json!({ "transpose_b": true });
         let given = given.as_object().expect("a table");
         let params = Params::new(&INFO, given);

@@ -20,11 +20,7 @@ use crate::params::Params;
 pub(crate) struct LoadCsv;
 
 const fn array(name: &'static str) -> OutputInfo {
-    OutputInfo {
-        name,
-        kinds: &[OutputKind::Npy],
-        presence: Presence::Required,
-    }
+    OutputInfo { name, kinds: &[OutputKind::Npy], presence: Presence::Required }
 }
 
 static INFO: KernelInfo = KernelInfo {
@@ -38,11 +34,7 @@ static INFO: KernelInfo = KernelInfo {
         array("y_train"),
         array("X_test"),
         array("y_test"),
-        OutputInfo {
-            name: "scaling",
-            kinds: &[OutputKind::Json],
-            presence: Presence::Optional,
-        },
+        OutputInfo { name: "scaling", kinds: &[OutputKind::Json], presence: Presence::Optional },
     ],
     params: &[
         ParamInfo {
@@ -103,8 +95,7 @@ impl Kernel for LoadCsv {
         let delimiter = params.text("delimiter")?;
         let text = std::str::from_utf8(&bytes)
             .map_err(|error| place.error(call, &format!("it is not text: {error}")))?;
-        let table = Table::parse(text, &delimiter)
-            .map_err(|message| place.error(call, &message))?;
+        let table = Table::parse(text, &delimiter).map_err(|message| place.error(call, &message))?;
         let modulus = params.count("holdout_modulus")?;
         let index = params.count("holdout_index")?;
         if modulus > 0 && index >= modulus {
@@ -156,12 +147,8 @@ enum Place {
 impl Place {
     fn error(&self, call: &Call<'_>, message: &str) -> KernelError {
         match self {
-            Self::Argument(path) => {
-                call.argument_error(0, format!("`{}`: {message}", path.display()))
-            }
-            Self::Path(path) => call
-                .params()
-                .error("path", format!("`{}`: {message}", path.display())),
+            Self::Argument(path) => call.argument_error(0, format!("`{}`: {message}", path.display())),
+            Self::Path(path) => call.params().error("path", format!("`{}`: {message}", path.display())),
         }
     }
 }
@@ -214,10 +201,8 @@ impl Table {
         let Some((_, header)) = lines.next() else {
             return Err("it is empty; a line of column names is wanted first".to_owned());
         };
-        let columns: Vec<String> = header
-            .split(delimiter)
-            .map(|name| name.trim().trim_matches('"').to_owned())
-            .collect();
+        let columns: Vec<String> =
+            header.split(delimiter).map(|name| name.trim().trim_matches('"').to_owned()).collect();
         if columns.len() < 2 {
             return Err(format!(
                 "it has one column, `{}`; features and a target, divided by `{delimiter}`, are \
@@ -233,15 +218,11 @@ impl Table {
         for (line_number, line) in lines {
             let before = items.len();
             for (column, field) in line.split(delimiter).enumerate() {
-                let name = columns.get(column).ok_or_else(|| {
-                    format!("line {line_number} has more than {} fields", columns.len())
-                })?;
-                let number: f64 = field
-                    .trim()
-                    .parse()
-                    .ok()
-                    .filter(|number: &f64| number.is_finite())
-                    .ok_or_else(|| {
+                let name = columns
+                    .get(column)
+                    .ok_or_else(|| format!("line {line_number} has more than {} fields", columns.len()))?;
+                let number: f64 =
+                    field.trim().parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| {
                         format!(
                             "line {line_number}, column `{name}`: `{}` is not a finite number",
                             field.trim().chars().take(40).collect::<String>()
@@ -261,11 +242,7 @@ impl Table {
         if rows == 0 {
             return Err("it has no rows below the column names".to_owned());
         }
-        Ok(Self {
-            columns,
-            rows,
-            items,
-        })
+        Ok(Self { columns, rows, items })
     }
 
     fn at(&self, row: usize, column: usize) -> f64 {
@@ -321,13 +298,8 @@ mod tests {
     use crate::invoke::Argument;
     use crate::testing::{Desk, assert_close};
 
-    const OUT: [OutputKind; 5] = [
-        OutputKind::Npy,
-        OutputKind::Npy,
-        OutputKind::Npy,
-        OutputKind::Npy,
-        OutputKind::Json,
-    ];
+    const OUT: [OutputKind; 5] =
+        [OutputKind::Npy, OutputKind::Npy, OutputKind::Npy, OutputKind::Npy, OutputKind::Json];
 
     #[test]
     fn rows_are_split_and_scaled_by_the_training_rows() {

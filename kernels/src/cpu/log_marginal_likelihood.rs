@@ -19,11 +19,7 @@ static INFO: KernelInfo = KernelInfo {
     arity: Arity::at_least(2),
     args: "the output of `logdet`, then z, or its parts",
     families: true,
-    outputs: &[OutputInfo {
-        name: "likelihood",
-        kinds: &[OutputKind::Json],
-        presence: Presence::Required,
-    }],
+    outputs: &[OutputInfo { name: "likelihood", kinds: &[OutputKind::Json], presence: Presence::Required }],
     params: &[],
 };
 
@@ -33,16 +29,17 @@ impl Kernel for LogMarginalLikelihood {
     }
 
     fn cost(&self, args: &[ArgShape], _params: &Params<'_>) -> Option<Work> {
-        let bytes = total_bytes(args);
-        Some(Work::new(bytes as f64 / 4.0, bytes, 128))
+        let parts = args.iter().skip(1).flat_map(ArgShape::shapes);
+        let items: f64 = parts.map(|shape| shape.items() as f64).sum();
+        Some(Work::new(2.0 * items, total_bytes(args), 128))
     }
 
     fn run(&self, call: &mut Call<'_>) -> Result<(), KernelError> {
         let determinant = call.json(0)?;
         let field = |name: &str| {
-            determinant[name].as_f64().ok_or_else(|| {
-                call.argument_error(0, format!("has no number `{name}`; `logdet` writes it"))
-            })
+            determinant[name]
+                .as_f64()
+                .ok_or_else(|| call.argument_error(0, format!("has no number `{name}`; `logdet` writes it")))
         };
         let log_determinant = field("log_determinant")?;
         let rows_wanted = field("rows")?;
@@ -50,18 +47,14 @@ impl Kernel for LogMarginalLikelihood {
         let mut rows = 0;
         for part in call.arrays_from(1)? {
             part.precision()?;
-            let items = part
-                .array
-                .to_f64()
-                .ok_or_else(|| part.error("its items cannot be read"))?;
+            let items = part.array.to_f64().ok_or_else(|| part.error("its items cannot be read"))?;
             squares += items.iter().map(|z| z * z).sum::<f64>();
             rows += items.len();
         }
         if rows as f64 != rows_wanted {
-            return Err(call.argument_error(
-                1,
-                format!("z has {rows} items and the matrix has {rows_wanted} rows"),
-            ));
+            return Err(
+                call.argument_error(1, format!("z has {rows} items and the matrix has {rows_wanted} rows"))
+            );
         }
         let constant = rows as f64 * std::f64::consts::TAU.ln();
         let likelihood = -0.5 * (squares + log_determinant + constant);

@@ -4,9 +4,7 @@ use serde_json::Value;
 
 use crate::call::Call;
 use crate::error::KernelError;
-use crate::kernel::{
-    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, Presence, Work,
-};
+use crate::kernel::{ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, Presence, Work};
 use crate::params::Params;
 
 pub(crate) struct Noop;
@@ -67,10 +65,7 @@ mod tests {
     #[test]
     fn it_writes_empty_outputs_and_reads_nothing() {
         let mut desk = Desk::new();
-        let args = vec![
-            Argument::One(desk.path("not-there")),
-            Argument::Many(vec![desk.path("nor-there")]),
-        ];
+        let args = vec![Argument::One(desk.path("not-there")), Argument::Many(vec![desk.path("nor-there")])];
         let kinds = [OutputKind::Json, OutputKind::Npy, OutputKind::File];
         let out = desk.run("noop", json!({}), args, &kinds);
         assert_eq!(std::fs::read(&out[0]).expect("json"), b"null");

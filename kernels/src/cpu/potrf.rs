@@ -1,16 +1,15 @@
 //! `potrf`: the Cholesky factor of a tile, A = L L^T.
 
-use faer::Par;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor::{
-    LltError, cholesky_in_place, cholesky_in_place_scratch,
+    LltError, LltRegularization, cholesky_in_place, cholesky_in_place_scratch,
 };
+use faer::{Par, Spec};
 
 use crate::call::{Call, Input};
 use crate::error::KernelError;
 use crate::kernel::{
-    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, Presence, Work, bytes_at,
-    matrix_at,
+    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, Presence, Work, bytes_at, matrix_at,
 };
 use crate::matrix::{Real, by_precision, view_mut};
 use crate::params::Params;
@@ -23,11 +22,7 @@ static INFO: KernelInfo = KernelInfo {
     arity: Arity::exactly(1),
     args: "A",
     families: false,
-    outputs: &[OutputInfo {
-        name: "L",
-        kinds: &[OutputKind::Npy],
-        presence: Presence::Required,
-    }],
+    outputs: &[OutputInfo { name: "L", kinds: &[OutputKind::Npy], presence: Presence::Required }],
     params: &[],
 };
 
@@ -55,17 +50,17 @@ fn factor<T: Real>(call: &mut Call<'_>, a: Input) -> Result<(), KernelError> {
     }
     let mut out = call.begin_as::<T>(0, a)?;
     let mut l = view_mut(&mut out);
-    let scratch = cholesky_in_place_scratch::<T>(n, Par::Seq, Default::default());
+    let scratch = cholesky_in_place_scratch::<T>(n, Par::Seq, Spec::default());
     let mut memory = MemBuffer::try_new(scratch).map_err(|_| KernelError::OutOfMemory {
         bytes: scratch.unaligned_bytes_required() as u64,
         purpose: "scratch of a Cholesky factor".to_owned(),
     })?;
     cholesky_in_place(
         l.as_mut(),
-        Default::default(),
+        LltRegularization::default(),
         Par::Seq,
         MemStack::new(&mut memory),
-        Default::default(),
+        Spec::default(),
     )
     .map_err(|LltError::NonPositivePivot { index }| {
         call.numeric(format!(

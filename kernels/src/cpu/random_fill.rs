@@ -18,18 +18,9 @@ static INFO: KernelInfo = KernelInfo {
     arity: Arity::exactly(0),
     args: "none",
     families: false,
-    outputs: &[OutputInfo {
-        name: "array",
-        kinds: &[OutputKind::Npy],
-        presence: Presence::Required,
-    }],
+    outputs: &[OutputInfo { name: "array", kinds: &[OutputKind::Npy], presence: Presence::Required }],
     params: &[
-        ParamInfo {
-            name: "shape",
-            kind: ParamKind::Counts,
-            default: None,
-            doc: "length along each axis",
-        },
+        ParamInfo { name: "shape", kind: ParamKind::Counts, default: None, doc: "length along each axis" },
         ParamInfo {
             name: "seed",
             kind: ParamKind::Count,
@@ -42,12 +33,7 @@ static INFO: KernelInfo = KernelInfo {
             default: Some("uniform"),
             doc: "even from `low` to `high`, or normal with `mean` and `deviation`",
         },
-        ParamInfo {
-            name: "low",
-            kind: ParamKind::Number,
-            default: Some("0"),
-            doc: "lower end, included",
-        },
+        ParamInfo { name: "low", kind: ParamKind::Number, default: Some("0"), doc: "lower end, included" },
         ParamInfo {
             name: "high",
             kind: ParamKind::Number,
@@ -112,11 +98,8 @@ fn fill<T: Real>(call: &mut Call<'_>) -> Result<(), KernelError> {
     }
     let mut out = call.create_rows::<T>(0, &shape)?;
     for slot in out.as_mut_slice() {
-        *slot = T::of(if normal {
-            mean + deviation * rng.normal()
-        } else {
-            low + (high - low) * rng.uniform()
-        });
+        *slot =
+            T::of(if normal { mean + deviation * rng.normal() } else { low + (high - low) * rng.uniform() });
     }
     call.finish(0, out)
 }

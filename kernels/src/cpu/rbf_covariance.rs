@@ -21,18 +21,9 @@ static INFO: KernelInfo = KernelInfo {
     arity: Arity::between(1, 2),
     args: "X, Z (optional)",
     families: false,
-    outputs: &[OutputInfo {
-        name: "K",
-        kinds: &[OutputKind::Npy],
-        presence: Presence::Required,
-    }],
+    outputs: &[OutputInfo { name: "K", kinds: &[OutputKind::Npy], presence: Presence::Required }],
     params: &[
-        ParamInfo {
-            name: "length_scale",
-            kind: ParamKind::Positive,
-            default: None,
-            doc: "l",
-        },
+        ParamInfo { name: "length_scale", kind: ParamKind::Positive, default: None, doc: "l" },
         ParamInfo {
             name: "noise",
             kind: ParamKind::NonNegative,
@@ -87,11 +78,7 @@ impl Kernel for RbfCovariance {
 
 fn covariance<T: Real>(call: &mut Call<'_>, x: &Input) -> Result<(), KernelError> {
     let params = call.params();
-    let other = if call.args() > 1 {
-        Some(call.array(1)?)
-    } else {
-        None
-    };
+    let other = if call.args() > 1 { Some(call.array(1)?) } else { None };
     let z = other.as_ref().unwrap_or(x);
     let (Some((x_rows, features)), Some((z_rows, z_features))) =
         (matrix_dims(x.dims()), matrix_dims(z.dims()))
@@ -99,9 +86,7 @@ fn covariance<T: Real>(call: &mut Call<'_>, x: &Input) -> Result<(), KernelError
         return Err(x.error("X and Z must have one or two axes: rows and features"));
     };
     if features != z_features {
-        return Err(z.error(format!(
-            "has {z_features} features and X has {features}; they must be as many"
-        )));
+        return Err(z.error(format!("has {z_features} features and X has {features}; they must be as many")));
     }
     let (x_items, z_items) = (x.rows::<T>()?, z.rows::<T>()?);
     let rows = tile_range(&params, "row", x_rows)?;

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use crate::call::Call;
 use crate::error::KernelError;
 use crate::kernel::{
-    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, ParamInfo, ParamKind, Presence,
-    Work, total_bytes,
+    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, ParamInfo, ParamKind, Presence, Work,
+    total_bytes,
 };
 use crate::params::Params;
 
@@ -18,11 +18,7 @@ static INFO: KernelInfo = KernelInfo {
     arity: Arity::at_least(0),
     args: "JSON objects",
     families: true,
-    outputs: &[OutputInfo {
-        name: "record",
-        kinds: &[OutputKind::Json],
-        presence: Presence::Required,
-    }],
+    outputs: &[OutputInfo { name: "record", kinds: &[OutputKind::Json], presence: Presence::Required }],
     params: &[ParamInfo {
         name: "fields",
         kind: ParamKind::Table,
@@ -97,12 +93,8 @@ mod tests {
         let found = desk.compute_json("record", fields, vec![a.clone(), b]);
         let expected = json!({ "x": 1.5, "y": [1], "l": 6, "s": 0.5, "name": "run-1", "n": 3 });
         assert_eq!(found, expected);
-        let error = desk.fail(
-            "record",
-            json!({ "fields": { "x": 1 } }),
-            vec![a.clone()],
-            &[OutputKind::Json],
-        );
+        let error =
+            desk.fail("record", json!({ "fields": { "x": 1 } }), vec![a.clone()], &[OutputKind::Json]);
         assert!(error.to_string().contains("`x`"), "{error}");
         let error = desk.fail("record", json!({}), vec![a.clone(), a], &[OutputKind::Json]);
         assert!(error.to_string().contains("in two of the arguments"), "{error}");

@@ -5,8 +5,8 @@ use serde_json::json;
 use crate::call::{Call, Input};
 use crate::error::KernelError;
 use crate::kernel::{
-    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, ParamInfo, ParamKind, Presence,
-    Work, total_bytes,
+    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, ParamInfo, ParamKind, Presence, Work,
+    total_bytes,
 };
 use crate::matrix::{Real, by_precision};
 use crate::params::Params;
@@ -90,12 +90,12 @@ fn reduce<T: Real>(call: &mut Call<'_>, x: &Input) -> Result<(), KernelError> {
         for i in 0..inner {
             let along = (0..length).map(|l| items[(o * length + l) * inner + i].get());
             results.push(match op.as_str() {
-                "max" => along.fold(f64::NEG_INFINITY, |best, x| {
-                    if best > x || best.is_nan() { best } else { x }
-                }),
-                "min" => along.fold(f64::INFINITY, |best, x| {
-                    if best < x || best.is_nan() { best } else { x }
-                }),
+                "max" => {
+                    along.fold(f64::NEG_INFINITY, |best, x| if best > x || best.is_nan() { best } else { x })
+                }
+                "min" => {
+                    along.fold(f64::INFINITY, |best, x| if best < x || best.is_nan() { best } else { x })
+                }
                 "mean" => compensated_sum(along) / length as f64,
                 _ => compensated_sum(along),
             });
@@ -120,11 +120,7 @@ fn compensated_sum(items: impl Iterator<Item = f64>) -> f64 {
     let (mut sum, mut lost) = (0.0_f64, 0.0);
     for item in items {
         let next = sum + item;
-        lost += if sum.abs() >= item.abs() {
-            (sum - next) + item
-        } else {
-            (item - next) + sum
-        };
+        lost += if sum.abs() >= item.abs() { (sum - next) + item } else { (item - next) + sum };
         sum = next;
     }
     // An infinite sum has lost what is not a number.
@@ -146,8 +142,7 @@ mod tests {
             assert_eq!(dims, [3]);
             let expected: Vec<f64> = (0..3).map(|j| items[j] + items[3 + j]).collect();
             assert_close(&found, &expected, 1e-15);
-            let (dims, found) =
-                desk.compute("reduce", json!({ "op": "mean", "axis": 1 }), &[&path]);
+            let (dims, found) = desk.compute("reduce", json!({ "op": "mean", "axis": 1 }), &[&path]);
             assert_eq!(dims, [2]);
             let expected: Vec<f64> = items.chunks(3).map(|r| r.iter().sum::<f64>() / 3.0).collect();
             assert_close(&found, &expected, 1e-15);

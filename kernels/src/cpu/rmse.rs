@@ -18,11 +18,7 @@ static INFO: KernelInfo = KernelInfo {
     arity: Arity::between(2, 3),
     args: "prediction, truth, the scaling that `load_csv` writes (optional)",
     families: false,
-    outputs: &[OutputInfo {
-        name: "error",
-        kinds: &[OutputKind::Json],
-        presence: Presence::Required,
-    }],
+    outputs: &[OutputInfo { name: "error", kinds: &[OutputKind::Json], presence: Presence::Required }],
     params: &[],
 };
 
@@ -41,10 +37,7 @@ impl Kernel for Rmse {
         for index in 0..2 {
             let input = call.array(index)?;
             input.precision()?;
-            let items = input
-                .array
-                .to_f64()
-                .ok_or_else(|| input.error("its items cannot be read"))?;
+            let items = input.array.to_f64().ok_or_else(|| input.error("its items cannot be read"))?;
             numbers.push(items);
         }
         let (prediction, truth) = (&numbers[0], &numbers[1]);
@@ -60,17 +53,13 @@ impl Kernel for Rmse {
         }
         let scale = if call.args() > 2 {
             let scaling = call.json(2)?;
-            scaling["target_scale"].as_f64().ok_or_else(|| {
-                call.argument_error(2, "has no number `target_scale`; `load_csv` writes it")
-            })?
+            scaling["target_scale"]
+                .as_f64()
+                .ok_or_else(|| call.argument_error(2, "has no number `target_scale`; `load_csv` writes it"))?
         } else {
             1.0
         };
-        let squares: f64 = prediction
-            .iter()
-            .zip(truth)
-            .map(|(p, t)| (p - t) * (p - t))
-            .sum();
+        let squares: f64 = prediction.iter().zip(truth).map(|(p, t)| (p - t) * (p - t)).sum();
         let error = (squares / truth.len() as f64).sqrt() * scale;
         if !error.is_finite() {
             return Err(call.numeric("the error is not finite: an argument holds what is no number"));

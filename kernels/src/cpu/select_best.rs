@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use crate::call::Call;
 use crate::error::KernelError;
 use crate::kernel::{
-    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, ParamInfo, ParamKind, Presence,
-    Work, total_bytes,
+    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, ParamInfo, ParamKind, Presence, Work,
+    total_bytes,
 };
 use crate::params::Params;
 
@@ -18,11 +18,7 @@ static INFO: KernelInfo = KernelInfo {
     arity: Arity::at_least(1),
     args: "JSON objects, usually a family",
     families: true,
-    outputs: &[OutputInfo {
-        name: "best",
-        kinds: &[OutputKind::Json],
-        presence: Presence::Required,
-    }],
+    outputs: &[OutputInfo { name: "best", kinds: &[OutputKind::Json], presence: Presence::Required }],
     params: &[
         ParamInfo {
             name: "key",
@@ -73,19 +69,14 @@ impl Kernel for SelectBest {
                 let fields: Vec<&str> = object.keys().map(String::as_str).collect();
                 return Err(params.error(
                     "key",
-                    format!(
-                        "value {at} has no number under `{key}`; its fields are {}",
-                        fields.join(", ")
-                    ),
+                    format!("value {at} has no number under `{key}`; its fields are {}", fields.join(", ")),
                 ));
             };
-            let better = best.as_ref().is_none_or(|(leader, _)| {
-                if largest {
-                    number > *leader
-                } else {
-                    number < *leader
-                }
-            });
+            let better = best.as_ref().is_none_or(
+                |(leader, _)| {
+                    if largest { number > *leader } else { number < *leader }
+                },
+            );
             if better {
                 best = Some((number, object));
             }
@@ -121,11 +112,8 @@ mod tests {
             json!({ "id": 3, "score": 3.0 }),
             json!({ "id": 4, "score": -2.5 }),
         ];
-        let paths: Vec<_> = values
-            .iter()
-            .enumerate()
-            .map(|(at, value)| desk.json(&at.to_string(), value))
-            .collect();
+        let paths: Vec<_> =
+            values.iter().enumerate().map(|(at, value)| desk.json(&at.to_string(), value)).collect();
         let args = vec![Argument::Many(paths)];
         let found = desk.compute_json("select_best", json!({ "key": "score" }), args.clone());
         assert_eq!(found, json!({ "id": 2, "score": 3 }));
@@ -138,12 +126,7 @@ mod tests {
         let params = json!({ "key": "score", "fields": ["name"] });
         let error = desk.fail("select_best", params, args, &out);
         assert!(error.to_string().contains("no field `name`"), "{error}");
-        let error = desk.fail(
-            "select_best",
-            json!({ "key": "score" }),
-            vec![Argument::Many(vec![])],
-            &out,
-        );
+        let error = desk.fail("select_best", json!({ "key": "score" }), vec![Argument::Many(vec![])], &out);
         assert!(error.to_string().contains("no value has a number"), "{error}");
     }
 }

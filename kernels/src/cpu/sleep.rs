@@ -17,12 +17,7 @@ static INFO: KernelInfo = KernelInfo {
     args: "any, which are not read",
     families: true,
     outputs: &BLANK,
-    params: &[ParamInfo {
-        name: "seconds",
-        kind: ParamKind::NonNegative,
-        default: None,
-        doc: "how long",
-    }],
+    params: &[ParamInfo { name: "seconds", kind: ParamKind::NonNegative, default: None, doc: "how long" }],
 };
 
 impl Kernel for Sleep {

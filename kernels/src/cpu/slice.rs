@@ -3,8 +3,8 @@
 use crate::call::{Call, Input};
 use crate::error::KernelError;
 use crate::kernel::{
-    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, ParamInfo, ParamKind, Presence,
-    Work, matrix_at,
+    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, ParamInfo, ParamKind, Presence, Work,
+    matrix_at,
 };
 use crate::matrix::{Real, by_precision, tile_range, view_mut};
 use crate::params::Params;
@@ -17,11 +17,7 @@ static INFO: KernelInfo = KernelInfo {
     arity: Arity::exactly(1),
     args: "A",
     families: false,
-    outputs: &[OutputInfo {
-        name: "tile",
-        kinds: &[OutputKind::Npy],
-        presence: Presence::Required,
-    }],
+    outputs: &[OutputInfo { name: "tile", kinds: &[OutputKind::Npy], presence: Presence::Required }],
     params: &[
         ParamInfo {
             name: "tile",
@@ -53,9 +49,7 @@ impl Kernel for Slice {
         let (rows, cols) = matrix_at(args, 0)?;
         let rows = tile_range(params, "row", rows as usize).ok()?.len() as u64;
         let cols = tile_range(params, "col", cols as usize).ok()?.len() as u64;
-        let bytes = rows
-            .saturating_mul(cols)
-            .saturating_mul(args.first()?.one()?.item_bytes);
+        let bytes = rows.saturating_mul(cols).saturating_mul(args.first()?.one()?.item_bytes);
         Some(Work::new(0.0, bytes, bytes))
     }
 

@@ -17,17 +17,8 @@ static INFO: KernelInfo = KernelInfo {
     arity: Arity::exactly(1),
     args: "x",
     families: false,
-    outputs: &[OutputInfo {
-        name: "softmax",
-        kinds: &[OutputKind::Npy],
-        presence: Presence::Required,
-    }],
-    params: &[ParamInfo {
-        name: "temperature",
-        kind: ParamKind::Positive,
-        default: Some("1"),
-        doc: "t",
-    }],
+    outputs: &[OutputInfo { name: "softmax", kinds: &[OutputKind::Npy], presence: Presence::Required }],
+    params: &[ParamInfo { name: "temperature", kind: ParamKind::Positive, default: Some("1"), doc: "t" }],
 };
 
 impl Kernel for Softmax {
@@ -56,9 +47,7 @@ fn softmax<T: Real>(call: &mut Call<'_>, x: &Input) -> Result<(), KernelError> {
     let rows = items.chunks_exact(row);
     for (slots, values) in out.as_mut_slice().chunks_exact_mut(row).zip(rows) {
         // The largest is taken off first: no power is above 1.
-        let largest = values
-            .iter()
-            .fold(values[0], |best, x| if *x > best { *x } else { best });
+        let largest = values.iter().fold(values[0], |best, x| if *x > best { *x } else { best });
         let mut sum = T::of(0.0);
         for (slot, value) in slots.iter_mut().zip(values) {
             *slot = ((*value - largest) / temperature).exponential();

@@ -7,8 +7,8 @@ use super::gemm::scale;
 use crate::call::{Call, Input};
 use crate::error::KernelError;
 use crate::kernel::{
-    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, ParamInfo, ParamKind, Presence,
-    Work, bytes_at, matrix_at, total_bytes,
+    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, ParamInfo, ParamKind, Presence, Work,
+    bytes_at, matrix_at, total_bytes,
 };
 use crate::matrix::{Real, by_precision, view_mut};
 use crate::params::Params;
@@ -22,11 +22,7 @@ static INFO: KernelInfo = KernelInfo {
     arity: Arity::exactly(2),
     args: "A, C",
     families: false,
-    outputs: &[OutputInfo {
-        name: "C",
-        kinds: &[OutputKind::Npy],
-        presence: Presence::Required,
-    }],
+    outputs: &[OutputInfo { name: "C", kinds: &[OutputKind::Npy], presence: Presence::Required }],
     params: &[
         ParamInfo {
             name: "alpha",
@@ -34,12 +30,7 @@ static INFO: KernelInfo = KernelInfo {
             default: Some("1"),
             doc: "factor of the product; -1 in tiled Cholesky",
         },
-        ParamInfo {
-            name: "beta",
-            kind: ParamKind::Number,
-            default: Some("1"),
-            doc: "factor of C",
-        },
+        ParamInfo { name: "beta", kind: ParamKind::Number, default: Some("1"), doc: "factor of C" },
     ],
 };
 
@@ -68,10 +59,7 @@ fn update<T: Real>(call: &mut Call<'_>, a: &Input, c: Input) -> Result<(), Kerne
     let n = factor.nrows();
     let shape = c.matrix::<T>()?.shape();
     if shape != (n, n) {
-        return Err(c.error(format!(
-            "is {}x{} and A has {n} rows; C must be {n}x{n}",
-            shape.0, shape.1
-        )));
+        return Err(c.error(format!("is {}x{} and A has {n} rows; C must be {n}x{n}", shape.0, shape.1)));
     }
     let mut out = call.begin_as::<T>(0, c)?;
     let mut target = view_mut(&mut out);
@@ -108,13 +96,7 @@ mod tests {
             let square = product(n, k, n, &a, &transpose(n, k, &a));
             for (alpha, beta) in [(-1.0, 1.0), (2.0, -0.5), (1.0, 0.0)] {
                 let expected: Vec<f64> = (0..n * n)
-                    .map(|at| {
-                        if at % n > at / n {
-                            c[at]
-                        } else {
-                            alpha * square[at] + beta * c[at]
-                        }
-                    })
+                    .map(|at| if at % n > at / n { c[at] } else { alpha * square[at] + beta * c[at] })
                     .collect();
                 let left = desk.matrix("a", n, k, &a);
                 let right = desk.matrix("c", n, n, &c);

@@ -16,11 +16,7 @@ static INFO: KernelInfo = KernelInfo {
     arity: Arity::exactly(1),
     args: "A",
     families: false,
-    outputs: &[OutputInfo {
-        name: "transpose",
-        kinds: &[OutputKind::Npy],
-        presence: Presence::Required,
-    }],
+    outputs: &[OutputInfo { name: "transpose", kinds: &[OutputKind::Npy], presence: Presence::Required }],
     params: &[],
 };
 

@@ -1,15 +1,13 @@
 //! `trsm`: solves with a triangular tile for a matrix of right-hand sides.
 
-use faer::linalg::triangular_solve::{
-    solve_lower_triangular_in_place, solve_upper_triangular_in_place,
-};
+use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
 use faer::{MatMut, MatRef, Par};
 
 use crate::call::{Call, Input};
 use crate::error::KernelError;
 use crate::kernel::{
-    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, ParamInfo, ParamKind, Presence,
-    Work, bytes_at, matrix_at, total_bytes,
+    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, ParamInfo, ParamKind, Presence, Work,
+    bytes_at, matrix_at, total_bytes,
 };
 use crate::matrix::{Real, by_precision, view_mut};
 use crate::params::Params;
@@ -23,11 +21,7 @@ static INFO: KernelInfo = KernelInfo {
     arity: Arity::exactly(2),
     args: "L, B",
     families: false,
-    outputs: &[OutputInfo {
-        name: "X",
-        kinds: &[OutputKind::Npy],
-        presence: Presence::Required,
-    }],
+    outputs: &[OutputInfo { name: "X", kinds: &[OutputKind::Npy], presence: Presence::Required }],
     params: &[
         ParamInfo {
             name: "side",
@@ -96,9 +90,7 @@ pub(super) fn triangle<T: Real>(l: &Input) -> Result<MatRef<'_, T>, KernelError>
         return Err(l.error(format!("is {n}x{cols}, and a square triangle is wanted")));
     }
     if let Some(at) = (0..n).find(|i| *matrix.get(*i, *i) == T::of(0.0)) {
-        return Err(l.error(format!(
-            "is singular: item {at} (from 0) of its diagonal is 0"
-        )));
+        return Err(l.error(format!("is singular: item {at} (from 0) of its diagonal is 0")));
     }
     Ok(matrix)
 }

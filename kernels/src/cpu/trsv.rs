@@ -4,8 +4,8 @@ use super::trsm::{solve_in_place, triangle};
 use crate::call::{Call, Input};
 use crate::error::KernelError;
 use crate::kernel::{
-    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, ParamInfo, ParamKind, Presence,
-    Work, bytes_at, matrix_at, total_bytes,
+    ArgShape, Arity, Kernel, KernelInfo, OutputInfo, OutputKind, ParamInfo, ParamKind, Presence, Work,
+    bytes_at, matrix_at, total_bytes,
 };
 use crate::matrix::{Real, by_precision, view_mut};
 use crate::params::Params;
@@ -19,11 +19,7 @@ static INFO: KernelInfo = KernelInfo {
     arity: Arity::exactly(2),
     args: "L, b",
     families: false,
-    outputs: &[OutputInfo {
-        name: "x",
-        kinds: &[OutputKind::Npy],
-        presence: Presence::Required,
-    }],
+    outputs: &[OutputInfo { name: "x", kinds: &[OutputKind::Npy], presence: Presence::Required }],
     params: &[ParamInfo {
         name: "transpose",
         kind: ParamKind::Flag,
@@ -55,10 +51,7 @@ fn substitute<T: Real>(call: &mut Call<'_>, l: &Input, b: Input) -> Result<(), K
     let triangle = triangle::<T>(l)?;
     let rows = b.matrix::<T>()?.nrows();
     if rows != triangle.nrows() {
-        return Err(b.error(format!(
-            "has {rows} rows and L has {}; they must be as many",
-            triangle.nrows()
-        )));
+        return Err(b.error(format!("has {rows} rows and L has {}; they must be as many", triangle.nrows())));
     }
     let mut out = call.begin_as::<T>(0, b)?;
     solve_in_place(triangle, transposed, view_mut(&mut out));

@@ -21,18 +21,12 @@ use crate::error::KernelError;
 #[derive(Debug)]
 pub struct MappedFile {
     map: Mmap,
-    links: u64,
 }
 
 impl MappedFile {
     /// Its bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.map
-    }
-
-    /// How many names the file had when it was mapped.
-    pub(crate) fn links(&self) -> u64 {
-        self.links
     }
 }
 
@@ -50,8 +44,7 @@ impl Identity {
             device: metadata.dev(),
             inode: metadata.ino(),
             bytes: metadata.len(),
-            changed_ns: i128::from(metadata.mtime()) * 1_000_000_000
-                + i128::from(metadata.mtime_nsec()),
+            changed_ns: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
         }
     }
 }
@@ -83,30 +76,18 @@ impl Default for MapCache {
 impl MapCache {
     /// A cache that keeps at most so many files of so many bytes together.
     pub fn new(files_max: usize, bytes_max: u64) -> Self {
-        Self {
-            entries: HashMap::new(),
-            bytes: 0,
-            bytes_max,
-            files_max,
-            clock: 0,
-        }
+        Self { entries: HashMap::new(), bytes: 0, bytes_max, files_max, clock: 0 }
     }
 
     /// The map of `path`, kept or new.
     pub fn get(&mut self, path: &Path) -> Result<Arc<MappedFile>, KernelError> {
-        let lost = |message: &str| KernelError::ValueLost {
-            path: path.to_owned(),
-            message: message.to_owned(),
-        };
+        let lost =
+            |message: &str| KernelError::ValueLost { path: path.to_owned(), message: message.to_owned() };
         let failed = |doing, source: io::Error| {
             if source.kind() == io::ErrorKind::NotFound {
                 lost("its file is missing")
             } else {
-                KernelError::Io {
-                    doing,
-                    path: path.to_owned(),
-                    source,
-                }
+                KernelError::Io { doing, path: path.to_owned(), source }
             }
         };
         let metadata = std::fs::metadata(path).map_err(|error| failed("read", error))?;
@@ -130,20 +111,13 @@ impl MapCache {
         // SAFETY: values are written under another name and renamed, and never written again, so
         // the bytes do not change while they are mapped. Should somebody cut the file from
         // outside, reading beyond its end raises SIGBUS, which ends this worker and nothing else.
-        let map = unsafe { MmapOptions::new().populate().map(&file) }
-            .map_err(|error| failed("map", error))?;
-        let mapped = Arc::new(MappedFile {
-            map,
-            links: metadata.nlink(),
-        });
+        let map =
+            unsafe { MmapOptions::new().populate().map(&file) }.map_err(|error| failed("map", error))?;
+        let mapped = Arc::new(MappedFile { map });
         self.bytes += metadata.len();
         self.entries.insert(
             path.to_owned(),
-            Entry {
-                identity: Identity::of(&metadata),
-                file: Arc::clone(&mapped),
-                used: self.clock,
-            },
+            Entry { identity: Identity::of(&metadata), file: Arc::clone(&mapped), used: self.clock },
         );
         self.evict();
         Ok(mapped)
@@ -189,11 +163,8 @@ impl MapCache {
 
     fn evict(&mut self) {
         while self.entries.len() > self.files_max || self.bytes > self.bytes_max {
-            let Some(oldest) = self
-                .entries
-                .iter()
-                .min_by_key(|(_, entry)| entry.used)
-                .map(|(path, _)| path.clone())
+            let Some(oldest) =
+                self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(path, _)| path.clone())
             else {
                 return;
             };

@@ -189,10 +189,7 @@ impl Header {
     /// Reads the header from the first bytes of a file of `file_bytes` bytes and checks that the
     /// file has the length it promises.
     pub fn parse(start: &[u8], file_bytes: u64) -> Result<Self, HeaderError> {
-        let short = |promised: usize| HeaderError::Short {
-            found: file_bytes,
-            promised: promised as u64,
-        };
+        let short = |promised: usize| HeaderError::Short { found: file_bytes, promised: promised as u64 };
         if !start.starts_with(&MAGIC[..start.len().min(MAGIC.len())]) || start.is_empty() {
             return Err(HeaderError::Magic);
         }
@@ -209,8 +206,8 @@ impl Header {
         }
         let data_at = text_at + length;
         let text = start.get(text_at..data_at).ok_or_else(|| short(data_at))?;
-        let text = std::str::from_utf8(text)
-            .map_err(|_| HeaderError::Malformed("it is not readable text"))?;
+        let text =
+            std::str::from_utf8(text).map_err(|_| HeaderError::Malformed("it is not readable text"))?;
         let (dtype, order, dims) = parse_dictionary(text)?;
         let data_bytes = dims
             .iter()
@@ -227,12 +224,7 @@ impl Header {
         if file_bytes < promised as u64 {
             return Err(short(promised));
         }
-        Ok(Self {
-            dtype,
-            order,
-            dims,
-            data_at,
-        })
+        Ok(Self { dtype, order, dims, data_at })
     }
 
     /// The bytes of a header for such an array, padded so that the data are aligned.
@@ -249,10 +241,8 @@ impl Header {
                 format!("({})", words.join(", "))
             }
         };
-        let text = format!(
-            "{{'descr': '{}', 'fortran_order': {fortran}, 'shape': {shape}, }}",
-            dtype.descr()
-        );
+        let text =
+            format!("{{'descr': '{}', 'fortran_order': {fortran}, 'shape': {shape}, }}", dtype.descr());
         // 10 bytes before the text and one line feed after it.
         let total = (10 + text.len() + 1).next_multiple_of(ALIGNMENT);
         let mut bytes = Vec::with_capacity(total);
@@ -296,9 +286,7 @@ fn parse_dictionary(text: &str) -> Result<(DType, Order, Vec<usize>), HeaderErro
     }
     match (dtype, order, dims) {
         (Some(dtype), Some(order), Some(dims)) => Ok((dtype, order, dims)),
-        _ => Err(HeaderError::Malformed(
-            "one of descr, fortran_order and shape is missing",
-        )),
+        _ => Err(HeaderError::Malformed("one of descr, fortran_order and shape is missing")),
     }
 }
 
@@ -320,11 +308,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn expect(&mut self, wanted: char, message: &'static str) -> Result<(), HeaderError> {
-        if self.take(wanted) {
-            Ok(())
-        } else {
-            Err(HeaderError::Malformed(message))
-        }
+        if self.take(wanted) { Ok(()) } else { Err(HeaderError::Malformed(message)) }
     }
 
     fn quoted(&mut self) -> Result<&'a str, HeaderError> {
@@ -335,10 +319,7 @@ impl<'a> Cursor<'a> {
         } else {
             return Err(HeaderError::Malformed("a word is not quoted"));
         };
-        let (word, rest) = self
-            .0
-            .split_once(quote)
-            .ok_or(HeaderError::Malformed("a quote is not closed"))?;
+        let (word, rest) = self.0.split_once(quote).ok_or(HeaderError::Malformed("a quote is not closed"))?;
         self.0 = rest;
         Ok(word)
     }
@@ -352,9 +333,7 @@ impl<'a> Cursor<'a> {
             self.0 = rest;
             Ok(Order::ColMajor)
         } else {
-            Err(HeaderError::Malformed(
-                "fortran_order is neither True nor False",
-            ))
+            Err(HeaderError::Malformed("fortran_order is neither True nor False"))
         }
     }
 
@@ -365,10 +344,7 @@ impl<'a> Cursor<'a> {
             if dims.len() == AXES_MAX {
                 return Err(HeaderError::Malformed("it has more than 32 axes"));
             }
-            let end = self
-                .0
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(self.0.len());
+            let end = self.0.find(|c: char| !c.is_ascii_digit()).unwrap_or(self.0.len());
             let (digits, rest) = self.0.split_at(end);
             dims.push(
                 digits
@@ -431,20 +407,10 @@ mod tests {
     #[test]
     fn hostile_headers_are_errors() {
         let wrong = |text: &str| Header::parse(&with_text(text), 1 << 20).expect_err(text);
-        let shape =
-            |shape: &str| format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}");
-        assert!(matches!(
-            wrong(&shape("(4294967296, 4294967296)")),
-            HeaderError::Malformed(_)
-        ));
-        assert!(matches!(
-            wrong(&shape("(0, 18446744073709551615)")),
-            HeaderError::Malformed(_)
-        ));
-        assert!(matches!(
-            wrong(&shape("(1099511627776,)")),
-            HeaderError::Short { .. }
-        ));
+        let shape = |shape: &str| format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}");
+        assert!(matches!(wrong(&shape("(4294967296, 4294967296)")), HeaderError::Malformed(_)));
+        assert!(matches!(wrong(&shape("(0, 18446744073709551615)")), HeaderError::Malformed(_)));
+        assert!(matches!(wrong(&shape("(1099511627776,)")), HeaderError::Short { .. }));
         for bad in ["(-1,)", "(1 2)", "(,)", "5", "(1,", "(99999999999999999999999,)"] {
             assert!(matches!(wrong(&shape(bad)), HeaderError::Malformed(_)));
         }
@@ -458,14 +424,8 @@ mod tests {
         assert!(matches!(wrong("{'descr"), HeaderError::Malformed(_)));
         assert_eq!(Header::parse(b"PK\x03\x04", 4), Err(HeaderError::Magic));
         assert_eq!(Header::parse(b"", 0), Err(HeaderError::Magic));
-        assert!(matches!(
-            Header::parse(b"\x93NUM", 4),
-            Err(HeaderError::Short { .. })
-        ));
-        assert_eq!(
-            Header::parse(b"\x93NUMPY\x09\x00\x00\x00", 10),
-            Err(HeaderError::Version(9, 0))
-        );
+        assert!(matches!(Header::parse(b"\x93NUM", 4), Err(HeaderError::Short { .. })));
+        assert_eq!(Header::parse(b"\x93NUMPY\x09\x00\x00\x00", 10), Err(HeaderError::Version(9, 0)));
         assert!(matches!(
             Header::parse(b"\x93NUMPY\x02\x00\xff\xff\xff\xff", 12),
             Err(HeaderError::Malformed(_))

@@ -10,6 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::marker::PhantomData;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -49,10 +50,8 @@ impl<T: Element> OutArray<T> {
     /// A new array that will be `path`.
     pub fn create(path: &Path, dims: &[usize], order: Order) -> Result<Self, KernelError> {
         let header = Header::encode(T::DTYPE, order, dims);
-        let too_large = || KernelError::OutOfMemory {
-            bytes: u64::MAX,
-            purpose: format!("an array of shape {dims:?}"),
-        };
+        let too_large =
+            || KernelError::OutOfMemory { bytes: u64::MAX, purpose: format!("an array of shape {dims:?}") };
         let data_bytes = dims
             .iter()
             .try_fold(size_of::<T>(), |n, d| n.checked_mul(*d))
@@ -81,12 +80,16 @@ impl<T: Element> OutArray<T> {
     /// Takes over the file of `input` as the array that will be `path`. `Ok(None)` where it
     /// cannot be taken over (another type, another folder's file system, more than one name).
     pub(crate) fn take_over(input: &Array, path: &Path) -> Result<Option<Self>, KernelError> {
-        if input.dtype() != T::DTYPE || input.slice::<T>().is_none() || input.file().links() != 1 {
+        if input.slice::<T>().is_none() {
             return Ok(None);
         }
-        let Ok(file) = OpenOptions::new().read(true).write(true).open(input.path()) else {
+        let file =
+            OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW).open(input.path());
+        let Ok(file) = file else { return Ok(None) };
+        // Of more than one name, the others would change with this one.
+        if file.metadata().map_or(0, |metadata| metadata.nlink()) != 1 {
             return Ok(None);
-        };
+        }
         let temporary = temporary_name(path);
         if std::fs::rename(input.path(), &temporary).is_err() {
             return Ok(None);
@@ -188,14 +191,20 @@ fn temporary_name(path: &Path) -> PathBuf {
 /// Gives `file` this length with all its blocks.
 fn reserve(file: &File, path: &Path, bytes: u64) -> Result<(), KernelError> {
     let length = libc::off_t::try_from(bytes).unwrap_or(libc::off_t::MAX);
-    // SAFETY: the descriptor is open as long as `file` lives.
-    let code = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) };
-    if code == 0 {
-        Ok(())
-    } else {
-        let source = io::Error::from_raw_os_error(code);
-        Err(storage_error("reserve room for", path, bytes, file, source))
-    }
+    let code = loop {
+        // SAFETY: the descriptor is open as long as `file` lives.
+        let code = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) };
+        if code != libc::EINTR {
+            break code;
+        }
+    };
+    let result = match code {
+        0 => Ok(()),
+        // A file system that cannot reserve: the length alone has to do.
+        libc::EOPNOTSUPP => file.set_len(bytes),
+        code => Err(io::Error::from_raw_os_error(code)),
+    };
+    result.map_err(|source| storage_error("reserve room for", path, bytes, file, source))
 }
 
 fn create_beside(path: &Path) -> Result<(File, Temporary), KernelError> {
@@ -205,22 +214,14 @@ fn create_beside(path: &Path) -> Result<(File, Temporary), KernelError> {
         .write(true)
         .create_new(true)
         .open(&temporary)
-        .map_err(|source| KernelError::Io {
-            doing: "create",
-            path: path.to_owned(),
-            source,
-        })?;
+        .map_err(|source| KernelError::Io { doing: "create", path: path.to_owned(), source })?;
     Ok((file, Temporary(Some(temporary))))
 }
 
 fn publish(temporary: &Path, path: &Path) -> Result<(), KernelError> {
     std::fs::rename(temporary, path).map_err(|source| {
         let _ = std::fs::remove_file(temporary);
-        KernelError::Io {
-            doing: "rename into place",
-            path: path.to_owned(),
-            source,
-        }
+        KernelError::Io { doing: "rename into place", path: path.to_owned(), source }
     })
 }
 
@@ -241,21 +242,14 @@ fn storage_error(
     file: &File,
     source: io::Error,
 ) -> KernelError {
-    let full = matches!(
-        source.raw_os_error(),
-        Some(libc::ENOSPC | libc::EDQUOT | libc::ENOMEM)
-    );
+    let full = matches!(source.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT | libc::ENOMEM));
     if full && in_memory(file) {
         KernelError::OutOfMemory {
             bytes,
             purpose: format!("output `{}` on a file system in memory", path.display()),
         }
     } else {
-        KernelError::Io {
-            doing,
-            path: path.to_owned(),
-            source,
-        }
+        KernelError::Io { doing, path: path.to_owned(), source }
     }
 }
 

@@ -7,8 +7,8 @@ use crate::run::{GraphRun, PlanState, Stop};
 use crate::scheduler::Scheduler;
 use crate::timers::Timer;
 use dunnage_model::{
-    AttemptId, Cause, Decision, DeviceId, EndReason, Event, Failure, GraphId, Health, Placement, Running, Span,
-    Submission, TaskState, Usage,
+    AttemptId, Bytes, Cause, Decision, DeviceId, EndReason, Event, Failure, GpuRequest, GraphId, Health, Need,
+    Placement, Running, Span, Submission, TaskState, Usage,
 };
 
 /// At most this many quantities of one task are kept: their names come from the task itself.
@@ -33,19 +33,26 @@ impl Scheduler {
             }
             Event::Cancelled { graph, task: Some(task) } => self.cancel_task(graph, task, out),
             Event::HeldBack { graph } => {
-                if let Some((run, mut parts)) = self.run_and_parts(graph, out) {
+                if let Some((run, mut parts)) = self.run_and_parts(graph, out)
+                    && run.ended.is_none()
+                    && !run.held
+                {
                     run.dequeue_all(&mut parts);
                     run.held = true;
                 }
             }
             Event::Released { graph } => {
-                if let Some(run) = self.graphs.get_mut(&graph) {
-                    run.held = false;
+                let Some(run) = self.graphs.get_mut(&graph) else { return };
+                if std::mem::take(&mut run.held) {
+                    self.want_plan(graph, out);
                 }
-                self.want_plan(graph, out);
             }
             Event::Retried { graph, task } => self.retried(graph, task, out),
-            Event::NodeSeen(spec) => self.ledger.add_node(spec),
+            Event::NodeSeen(spec) => {
+                let node = spec.id;
+                self.ledger.add_node(spec);
+                self.note_contact(node, false);
+            }
             Event::DeviceSampled { sample, foreign } => {
                 let device = sample.device;
                 let lost = match &sample.health {
@@ -63,13 +70,7 @@ impl Scheduler {
             }
             Event::NodeLost { node } => {
                 self.ledger.set_up(node, false);
-                for attempt in self.ledger.holders_of(DeviceId::host(node)) {
-                    if let Some(run) = self.graphs.get_mut(&attempt.task.graph)
-                        && let TaskState::Running(running) = &mut run.slots[attempt.task.index as usize].state
-                    {
-                        running.out_of_contact = true;
-                    }
-                }
+                self.note_contact(node, true);
             }
             Event::Planned { graph, revision, plan } => {
                 let Some((run, mut parts)) = self.run_and_parts(graph, out) else { return };
@@ -100,12 +101,38 @@ impl Scheduler {
         let id = submission.id;
         let wanted = &submission.graph.settings.strategy;
         let strategy = self.strategies.iter().position(|known| known.name() == wanted).unwrap_or(0);
-        let run = GraphRun::new(submission, strategy, self.now);
-        if let Some(timeout) = run.graph.settings.timeout {
-            self.timers.set(self.now.after(timeout), Timer::GraphTimeout(id));
+        // A number is given once; a fact that is told twice changes nothing.
+        if self.graphs.contains_key(&id) {
+            return;
         }
-        self.graphs.insert(id, run);
+        self.graphs.insert(id, GraphRun::new(submission, strategy, self.now));
+        self.set_deadline(id);
         self.want_plan(id, out);
+    }
+
+    /// From now on the graph has as long as its author gave it.
+    fn set_deadline(&mut self, id: GraphId) {
+        let Some(run) = self.graphs.get_mut(&id) else { return };
+        if let Some(before) = run.deadline.take() {
+            self.timers.clear(before, Timer::GraphTimeout(id));
+        }
+        if let Some(timeout) = run.graph.settings.timeout {
+            let at = self.now.after(timeout);
+            run.deadline = Some(at);
+            self.timers.set(at, Timer::GraphTimeout(id));
+        }
+    }
+
+    /// Notes of the attempts on a node whether it is out of contact.
+    fn note_contact(&mut self, node: dunnage_model::NodeId, lost: bool) {
+        for attempt in self.ledger.holders_of(DeviceId::host(node)) {
+            if let Some(run) = self.graphs.get_mut(&attempt.task.graph)
+                && let Some(slot) = run.slots.get_mut(attempt.task.index as usize)
+                && let TaskState::Running(running) = &mut slot.state
+            {
+                running.out_of_contact = lost;
+            }
+        }
     }
 
     /// Asks for a plan where the strategy wants one; else lets the tasks in at once.
@@ -117,6 +144,8 @@ impl Scheduler {
         }
         let wants = self.strategies[run.strategy].needs_plan(&run.graph) && run.plan().is_none();
         if wants {
+            let Some((run, mut parts)) = self.run_and_parts(id, out) else { return };
+            run.dequeue_all(&mut parts);
             run.revision += 1;
             run.plan = PlanState::Wanted;
             let revision = run.revision;
@@ -136,12 +165,17 @@ impl Scheduler {
         out: &mut Vec<Decision>,
     ) {
         let Some((run, mut parts)) = self.run_and_parts(id, out) else { return };
-        if run.ended.is_some() || functions.len() < run.graph.len() {
+        if run.ended.is_some() || run.sealed || functions.len() < run.graph.len() {
             return;
         }
         run.dequeue_all(&mut parts);
-        run.extend(functions, sealed);
-        run.plan = PlanState::None;
+        run.forget_plan();
+        let hopeless = run.extend(functions, sealed);
+        for (task, cause) in hopeless {
+            run.settle(task, TaskState::Cancelled { cause }, &mut parts);
+        }
+        // Tasks that were ready may wait for more members of a family now.
+        run.demote();
         self.want_plan(id, out);
         self.conclude(id, out);
     }
@@ -216,6 +250,13 @@ impl Scheduler {
     fn take_result(&mut self, id: AttemptId, usage: Usage) -> Option<Box<Running>> {
         let now = self.now;
         self.ledger.release(id);
+        if let Some(run) = self.graphs.get(&id.task.graph)
+            && run.is_current(id.task.index, id.attempt)
+            && let Some(timeout) = run.graph.function(id.task.index).timeout
+            && let TaskState::Running(running) = &run.slots[id.task.index as usize].state
+        {
+            self.timers.clear(running.placed_at.after(timeout), Timer::TaskTimeout(id));
+        }
         let Some(run) = self.graphs.get_mut(&id.task.graph) else {
             self.totals.late_results += 1;
             return None;
@@ -260,23 +301,7 @@ impl Scheduler {
     fn failed(&mut self, id: AttemptId, mut failure: Failure, usage: Usage, out: &mut Vec<Decision>) {
         let Some(running) = self.take_result(id, usage) else { return };
         let task = id.task.index;
-        // What it was told to end for is the cause, whatever its process says of itself.
-        match running.ending {
-            None => {}
-            Some(EndReason::Cancelled | EndReason::GraphTimeout) => failure.cause = Cause::Cancelled,
-            Some(EndReason::Timeout) => {
-                failure.cause = Cause::Timeout;
-                failure.place = None;
-            }
-            Some(EndReason::DeviceLost) => {
-                failure.cause = Cause::DeviceLost;
-                failure.place = None;
-            }
-            Some(EndReason::Preempted) => {
-                failure.cause = Cause::Preempted;
-                failure.place = None;
-            }
-        }
+        settle_cause(&mut failure, running.ending);
         let cause = failure.cause;
         *self.totals.failures.entry(cause.word()).or_insert(0) += 1;
         let seed = self.graphs.get(&id.task.graph).map_or(0, |run| run.seed);
@@ -290,6 +315,11 @@ impl Scheduler {
             run.settle(task, TaskState::Cancelled { cause }, &mut parts);
         } else {
             let verdict = if record.cancel_wanted || run.stop.is_some() {
+                Verdict::Final
+            } else if cause == Cause::OutOfMemory && run.had_all_there_is(task) {
+                if let Some(failure) = &mut run.slots[task as usize].record().failure {
+                    failure.message.push_str("; not tried with more, because it had all the memory of its device");
+                }
                 Verdict::Final
             } else {
                 judge(graph.function(task), cause, &mut run.slots[task as usize].record().spent, &mut rng)
@@ -313,33 +343,7 @@ impl Scheduler {
             }
         }
         run.unpark(task, &mut parts);
-        // Grown beyond what any node has, it can never start: that is final.
-        self.refuse_impossible(id, out);
         self.conclude(id.task.graph, out);
-    }
-
-    /// An attempt that was asked for more memory than any node has does not wait for ever.
-    fn refuse_impossible(&mut self, id: AttemptId, out: &mut Vec<Decision>) {
-        let task = id.task.index;
-        let Some(run) = self.graphs.get(&id.task.graph) else { return };
-        let slot = &run.slots[task as usize];
-        if slot.memory_factor() <= 1.0 || slot.state != TaskState::Ready {
-            return;
-        }
-        let variants = run.graph.function(task).variants.len() as u8;
-        let mut why = String::new();
-        for variant in 0..variants {
-            match self.ledger.could_ever_fit(&run.request(task, variant)) {
-                Ok(()) => return,
-                Err(text) => why = text,
-            }
-        }
-        let Some((run, mut parts)) = self.run_and_parts(id.task.graph, out) else { return };
-        let record = run.slots[task as usize].record();
-        if let Some(failure) = &mut record.failure {
-            failure.message = format!("{}; not tried with more: {why}", failure.message);
-        }
-        run.settle(task, TaskState::Failed, &mut parts);
     }
 
     fn never_started(&mut self, id: AttemptId, out: &mut Vec<Decision>) {
@@ -368,13 +372,16 @@ impl Scheduler {
         if run.ended.is_some()
             || run.stop.is_some()
             || run.slots.get(index as usize).is_none_or(|slot| slot.state != TaskState::Succeeded)
+            || !run.is_needed(index)
         {
             return;
         }
         run.dequeue_all(&mut parts);
         run.reset(index);
         run.take_back_lost(vec![index]);
-        run.rewind(&mut parts);
+        run.recount();
+        run.demote();
+        run.enqueue_all(&mut parts);
     }
 
     fn cancel_task(&mut self, graph: GraphId, task: u32, out: &mut Vec<Decision>) {
@@ -423,12 +430,10 @@ impl Scheduler {
             run.reset(*task);
         }
         run.take_back_lost(tasks);
-        run.plan = PlanState::None;
-        run.rewind(&mut parts);
-        let timeout = run.graph.settings.timeout;
-        if let Some(timeout) = timeout {
-            self.timers.set(self.now.after(timeout), Timer::GraphTimeout(graph));
-        }
+        run.forget_plan();
+        run.recount();
+        run.demote();
+        self.set_deadline(graph);
         self.want_plan(graph, out);
         self.conclude(graph, out);
     }
@@ -441,24 +446,49 @@ impl Scheduler {
 }
 
 impl GraphRun {
-    /// Makes a task whose attempt has just ended ready again, if its inputs are still there.
-    fn start_over(&mut self, task: u32, parts: &mut crate::run::Parts<'_>) {
+    /// Makes a task whose attempt or wait has just ended ready again, if its inputs are still there. In a
+    /// graph in which nothing new starts, it is over.
+    pub(crate) fn start_over(&mut self, task: u32, parts: &mut crate::run::Parts<'_>) {
+        if self.stop.is_some() {
+            return self.settle(task, TaskState::Cancelled { cause: Cause::Cancelled }, parts);
+        }
         self.set_state(task, TaskState::Waiting);
-        if self.slots[task as usize].missing == 0 && self.stop.is_none() {
+        if self.slots[task as usize].missing == 0 {
             self.make_ready(task, parts);
         }
     }
 
-    /// After tasks were put back to the start: counts anew, and takes back what is ready no more.
-    fn rewind(&mut self, parts: &mut crate::run::Parts<'_>) {
-        self.recount();
+    /// After tasks were put back to the start and counted anew: what was ready and misses something again
+    /// waits. Nothing of the graph may be in the queue.
+    fn demote(&mut self) {
         for task in 0..self.graph.len() {
             let slot = &self.slots[task as usize];
             if slot.state == TaskState::Ready && slot.missing > 0 {
                 self.set_state(task, TaskState::Waiting);
             }
         }
-        self.enqueue_all(parts);
+    }
+
+    /// A plan that was made for another state of the graph is worth nothing, nor is one under way.
+    fn forget_plan(&mut self) {
+        self.plan = PlanState::None;
+        self.revision += 1;
+    }
+
+    /// Whether the last attempt held all the memory that its devices could give, so that more cannot be
+    /// had: its reservation was cut to that (see `Ledger::cut`).
+    fn had_all_there_is(&self, task: u32) -> bool {
+        let slot = &self.slots[task as usize];
+        let Some(placement) = slot.record.as_ref().and_then(|record| record.placement.as_ref()) else {
+            return false;
+        };
+        let wanted = self.request(task, placement.variant);
+        let gpu = match wanted.gpu {
+            GpuRequest::None => Bytes::ZERO,
+            GpuRequest::Whole { memory, .. } => memory,
+            GpuRequest::Part { memory, .. } => memory.unwrap_or_default(),
+        };
+        placement.memory < wanted.memory || placement.gpus.iter().any(|grant| grant.memory < gpu)
     }
 
     /// A task with everything that failed or was cancelled before it and because of it.
@@ -474,9 +504,9 @@ impl GraphRun {
             }
             for need in graph.needs(task) {
                 match need {
-                    dunnage_model::Need::Task(producer) => near.push(*producer),
-                    dunnage_model::Need::Group(group) => near.extend(graph.members(*group)),
-                    dunnage_model::Need::GroupEnd(_) => {}
+                    Need::Task(producer) => near.push(*producer),
+                    Need::Group(group) => near.extend(graph.members(*group)),
+                    Need::GroupEnd(_) => {}
                 }
             }
             for other in near {
@@ -492,17 +522,51 @@ impl GraphRun {
         marked.into_iter().collect()
     }
 
-    /// Takes in a longer graph in which every earlier function has its earlier index.
-    fn extend(&mut self, functions: std::sync::Arc<dunnage_model::Graph>, sealed: bool) {
-        let more = (functions.len() - self.graph.len()) as usize;
+    /// Takes in a longer graph in which every earlier function has its earlier index. Returns the new tasks
+    /// that can never start, with the cause.
+    fn extend(&mut self, functions: std::sync::Arc<dunnage_model::Graph>, sealed: bool) -> Vec<(u32, Cause)> {
+        let before = self.graph.len();
+        let more = functions.len() - before;
         self.graph = functions;
         self.sealed = sealed;
-        self.slots.extend(std::iter::repeat_n(
-            crate::run::TaskSlot { state: TaskState::Waiting, missing: 0, starts: 0, record: None },
-            more,
-        ));
-        self.counts.functions += more as u32;
-        self.counts.queued += more as u32;
+        self.slots.extend(std::iter::repeat_n(crate::run::TaskSlot::default(), more as usize));
+        self.counts.functions += more;
+        self.counts.queued += more;
+        self.recount_depths();
         self.recount();
+        let graph = std::sync::Arc::clone(&self.graph);
+        let lost = |task: u32| {
+            let state = &self.slots[task as usize].state;
+            state.is_final() && *state != TaskState::Succeeded
+        };
+        let group_lost: Vec<bool> =
+            (0..graph.groups().len() as u32).map(|group| graph.members(group).any(lost)).collect();
+        (before..graph.len())
+            .filter_map(|task| {
+                let hopeless = graph.needs(task).iter().any(|need| match need {
+                    Need::Task(producer) => lost(*producer),
+                    Need::Group(group) => group_lost[*group as usize],
+                    Need::GroupEnd(_) => false,
+                });
+                match (hopeless, self.stop) {
+                    (true, _) => Some((task, Cause::UpstreamFailed)),
+                    (false, Some(_)) => Some((task, Cause::Cancelled)),
+                    (false, None) => None,
+                }
+            })
+            .collect()
     }
+}
+
+/// What an attempt was told to end for is the cause of its failure, whatever its process says of itself.
+pub(crate) fn settle_cause(failure: &mut Failure, ending: Option<EndReason>) {
+    let cause = match ending {
+        None => return,
+        Some(EndReason::Cancelled | EndReason::GraphTimeout) => Cause::Cancelled,
+        Some(EndReason::Timeout) => Cause::Timeout,
+        Some(EndReason::DeviceLost) => Cause::DeviceLost,
+        Some(EndReason::Preempted) => Cause::Preempted,
+    };
+    failure.cause = cause;
+    failure.place = None;
 }

@@ -6,7 +6,8 @@ use crate::queue::{ClassId, QueueKey};
 use crate::rng::Rng;
 use crate::scheduler::Scheduler;
 use crate::strategy::{Candidate, Proposal, View};
-use dunnage_model::{Attempt, Basis, Decision, GraphId, Placement};
+use crate::run::GraphRun;
+use dunnage_model::{Attempt, Basis, Decision, GraphId, NodeId, Placement, Request};
 use std::sync::Arc;
 
 /// At most this many attempts are placed at once, whatever they ask for: functions that need no core
@@ -19,9 +20,15 @@ const UNKNOWN_SECONDS: f64 = 1.0;
 impl Scheduler {
     pub(crate) fn dispatch(&mut self, out: &mut Vec<Decision>) {
         self.queue.reopen(self.ledger.generation);
-        while self.ledger.holdings().len() < RUNNING_MAX {
-            let Some((key, class)) = self.queue.first_open() else { return };
-            self.offer(key, class, out);
+        loop {
+            while self.ledger.holdings().len() < RUNNING_MAX {
+                let Some((key, class)) = self.queue.first_open() else { break };
+                self.offer(key, class, out);
+            }
+            // Where nothing runs, no release will come that gives those further behind their turn.
+            if self.ledger.holdings().len() > 0 || !self.queue.reopen_more() {
+                return;
+            }
         }
     }
 
@@ -65,13 +72,24 @@ impl Scheduler {
         let variants = run.graph.function(task).variants.len() as u8;
         let estimates: Vec<Estimate> =
             (0..variants).map(|variant| self.estimates.predict(&run.graph, task, variant)).collect();
-        let candidate =
-            Candidate { graph: &run.graph, task, planned: run.planned(task), estimates: &estimates };
+        let requests: Vec<Request> = (0..variants)
+            .map(|variant| {
+                let node = run.planned(task).map_or(NodeId::LOCAL, |place| place.device.node);
+                self.request_on(run, task, variant, node)
+            })
+            .collect();
+        let candidate = Candidate {
+            graph: &run.graph,
+            task,
+            planned: run.planned(task),
+            estimates: &estimates,
+            requests: &requests,
+        };
         let view = View { now: self.now, ledger: &self.ledger, estimates: &self.estimates };
         let mut rng = Rng::of(run.seed, u64::from(task));
         let chosen = self.strategies[run.strategy].choose(&view, &candidate, &options, &mut rng)?;
         let proposal = options.get(chosen)?;
-        let request = run.request(task, proposal.variant);
+        let request = self.request_on(run, task, proposal.variant, proposal.node);
         let cost = &run.graph.variant(task, proposal.variant).cost;
         match self.ledger.fit(&request, cost, proposal.variant, proposal.node, &proposal.gpus) {
             Ok(mut placement) => {
@@ -94,8 +112,8 @@ impl Scheduler {
         let pinned = function.extras.as_ref().and_then(|extras| extras.node.as_deref());
         let mut options = Vec::new();
         for variant in 0..function.variants.len() as u8 {
-            let request = run.request(task, variant);
             for node in self.ledger.nodes() {
+                let request = self.request_on(run, task, variant, node.spec.id);
                 if pinned.is_some_and(|name| name != node.spec.name) {
                     continue;
                 }
@@ -105,6 +123,16 @@ impl Scheduler {
             }
         }
         options
+    }
+
+    /// What a variant of a task asks of this node: grown after out-of-memory, as far as the node reaches.
+    pub(crate) fn request_on(&self, run: &GraphRun, task: u32, variant: u8, node: NodeId) -> Request {
+        let request = run.request(task, variant);
+        if run.slots[task as usize].memory_factor() > 1.0 {
+            self.ledger.cut(request, run.graph.request(task, variant), node)
+        } else {
+            request
+        }
     }
 
     /// What a planner needs to know of a graph.

@@ -136,8 +136,8 @@ impl Scheduler {
         };
         let mut refusals: Vec<Refusal> = Vec::new();
         for variant in 0..run.graph.function(id.index).variants.len() as u8 {
-            let request = run.request(id.index, variant);
             for node in self.ledger.nodes() {
+                let request = self.request_on(run, id.index, variant, node.spec.id);
                 match node.check(&request) {
                     Ok(()) => {
                         let text = match run.planned(id.index) {
@@ -160,9 +160,9 @@ impl Scheduler {
         let Some(run) = self.graphs.get(&id.graph) else { return Vec::new() };
         let mut options = Vec::new();
         for variant in 0..run.graph.function(id.index).variants.len() as u8 {
-            let request = run.request(id.index, variant);
             let estimate = self.estimates.predict(&run.graph, id.index, variant);
             for node in self.ledger.nodes() {
+                let request = self.request_on(run, id.index, variant, node.spec.id);
                 let fitting = self.ledger.options(&request, node.spec.id);
                 let devices: Vec<DeviceId> = match request.kind() {
                     dunnage_model::DeviceKind::Cpu => vec![DeviceId::host(node.spec.id)],

@@ -12,7 +12,9 @@ impl Scheduler {
         if !self.ledger.is_over_committed() {
             self.ledger.audit()?;
         }
+        self.queue.audit()?;
         let mut running = 0;
+        let mut queued = 0;
         for run in self.graphs.values() {
             let id = run.id;
             let mut counts = TaskCounts { functions: run.graph.len(), ..TaskCounts::default() };
@@ -59,12 +61,17 @@ impl Scheduler {
                     }
                 }
             }
+            queued += run.check_queue(&self.queue)?;
+            run.check_counters()?;
             if counts != run.counts {
                 return Err(format!("graph {id}: counted {counts:?}, kept {:?}", run.counts));
             }
             if run.ended.is_none() && run.verdict().is_some() {
                 return Err(format!("graph {id} is over and was not ended"));
             }
+        }
+        if queued != self.queue.len() {
+            return Err(format!("{queued} tasks are to be in the queue and {} are", self.queue.len()));
         }
         // Attempts of forgotten graphs and attempts that were overtaken hold nothing.
         if self.ledger.holdings().count() != running {

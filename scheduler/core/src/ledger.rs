@@ -58,6 +58,8 @@ pub struct GpuLedger {
     pub foreign: Bytes,
     /// How it is.
     pub health: Health,
+    /// Whether its owner took it out of service.
+    pub drained: bool,
     /// What was last seen.
     pub sample: Option<(Time, Arc<DeviceSample>)>,
 }
@@ -211,6 +213,7 @@ impl GpuLedger {
             exclusive: false,
             foreign: Bytes::ZERO,
             health: Health::Ok,
+            drained: false,
             sample: None,
         }
     }
@@ -358,6 +361,7 @@ impl Ledger {
                 let before = old.gpus.iter().find(|was| old.gpu_spec(was.device).map(|spec| &spec.uuid) == uuid.as_ref());
                 if let Some(before) = before {
                     gpu.health = before.health.clone();
+                    gpu.drained = before.drained;
                     gpu.foreign = before.foreign;
                     gpu.sample.clone_from(&before.sample);
                 }
@@ -384,6 +388,61 @@ impl Ledger {
             }
         }
         Err(why)
+    }
+
+    /// The request after its memory has grown, cut to what this node has at most: growing beyond that could
+    /// never start, and all there is may be enough. Never less than `base`, the request as declared.
+    pub(crate) fn cut(&self, mut grown: Request, base: &Request, node: NodeId) -> Request {
+        let Some(node) = self.nodes.get(&node) else { return grown };
+        grown.memory = grown.memory.min(node.spec.memory.max(base.memory));
+        let most = |fit: &GpuFit| {
+            let able = node.gpus.iter().zip(&node.spec.gpus);
+            able.filter(|(gpu, spec)| spec.allocatable && gpu.health == Health::Ok && fits(spec, fit).is_ok())
+                .map(|(gpu, spec)| spec.memory.saturating_sub(gpu.foreign))
+                .max()
+        };
+        match (&mut grown.gpu, &base.gpu) {
+            (GpuRequest::Whole { memory, fit, .. }, GpuRequest::Whole { memory: least, .. }) => {
+                if let Some(most) = most(fit) {
+                    *memory = (*memory).min(most.max(*least));
+                }
+            }
+            (GpuRequest::Part { memory: Some(memory), fit, .. }, GpuRequest::Part { memory: Some(least), .. }) => {
+                if let Some(most) = most(fit) {
+                    *memory = (*memory).min(most.max(*least));
+                }
+            }
+            _ => {}
+        }
+        grown
+    }
+
+    /// Whether this device could take a request now if nothing of ours were running: what a strategy asks
+    /// before it waits for a device.
+    pub fn could_take_when_idle(&self, request: &Request, device: DeviceId) -> bool {
+        let Some(node) = self.nodes.get(&device.node) else { return false };
+        if !node.up || matches!(node.check_host(request), Err(Refusal::Never(_))) {
+            return false;
+        }
+        let able = |gpu: &GpuLedger, spec: &GpuSpec| {
+            let idle = GpuLedger {
+                memory_held: 0,
+                share_held: 0,
+                holders: 0,
+                exclusive: false,
+                health: gpu.health.clone(),
+                sample: None,
+                ..*gpu
+            };
+            idle.check(spec, &request.gpu).is_ok()
+        };
+        let count = match &request.gpu {
+            GpuRequest::None => return device.is_host(),
+            GpuRequest::Whole { count, .. } => usize::from(*count),
+            GpuRequest::Part { .. } => 1,
+        };
+        self.gpu(device).is_some_and(|(gpu, spec)| able(gpu, spec))
+            && node.gpus.iter().zip(&node.spec.gpus).filter(|(gpu, spec)| able(gpu, spec)).count() >= count
     }
 
     /// The ways to place a request on a node now: for each GPU that would do, or without one.
@@ -509,14 +568,16 @@ impl Ledger {
             return Some(Health::Ok);
         }
         let gpu = node.gpus.iter_mut().find(|gpu| gpu.device == sample.device)?;
-        if foreign < gpu.foreign {
-            self.generation += 1;
-        }
         if sample.memory_used.is_some() {
+            // More of it changes things as well: a strategy that waits for this device need not any more.
+            if foreign != gpu.foreign {
+                self.generation += 1;
+            }
             gpu.foreign = foreign;
         }
-        let before = std::mem::replace(&mut gpu.health, sample.health.clone());
-        if before != Health::Ok && gpu.health == Health::Ok {
+        let now = if gpu.drained && sample.health == Health::Ok { Health::Drained } else { sample.health.clone() };
+        let before = std::mem::replace(&mut gpu.health, now);
+        if before != gpu.health {
             self.generation += 1;
         }
         gpu.sample = Some((at, Arc::new(sample)));
@@ -530,6 +591,18 @@ impl Ledger {
             gpu.health = health;
             self.generation += 1;
         }
+    }
+
+    pub(crate) fn set_drained(&mut self, device: DeviceId, drained: bool) {
+        let Some(node) = self.nodes.get_mut(&device.node) else { return };
+        let Some(gpu) = node.gpus.iter_mut().find(|gpu| gpu.device == device) else { return };
+        gpu.drained = drained;
+        if drained {
+            gpu.health = Health::Drained;
+        } else if gpu.health == Health::Drained {
+            gpu.health = gpu.sample.as_ref().map_or(Health::Ok, |(_, sample)| sample.health.clone());
+        }
+        self.generation += 1;
     }
 
     pub(crate) fn set_up(&mut self, node: NodeId, up: bool) {
@@ -574,7 +647,10 @@ impl Ledger {
     /// Whether more was given away than a node has: only after a restart on a smaller machine.
     pub(crate) fn is_over_committed(&self) -> bool {
         self.nodes.values().any(|node| {
-            node.cpus_free < 0 || node.memory_free < 0 || node.custom_free.values().any(|free| *free < 0)
+            node.cpus_free < 0
+                || node.memory_free < 0
+                || node.custom_free.values().any(|free| *free < 0)
+                || node.gpus.iter().zip(&node.spec.gpus).any(|(gpu, spec)| gpu.memory_held > spec.memory.0 as i64)
         })
     }
 }

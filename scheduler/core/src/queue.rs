@@ -2,15 +2,20 @@
 //!
 //! Tasks that ask for the same thing in the same way form a *class*: if its first does not fit now, none
 //! of it does, so the class is set aside as blocked until something is released. Only the heads of the
-//! classes are compared. After a release the first [`WINDOW`] blocked classes are looked at again, in
-//! order; that bounds the work of an event, as `bf_max_job_test` does in Slurm.
+//! classes are compared. After a release the first [`FIRST`] blocked classes are looked at again, in order,
+//! and [`NEXT`] more from where the last such look ended: the first bounds the work of an event, as
+//! `bf_max_job_test` does in Slurm, the second gives those behind them their turn.
 
 use dunnage_model::{DeviceId, GraphId, Request, TaskId};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
-/// How many blocked classes are looked at again after a release.
-const WINDOW: usize = 256;
+/// How many blocked classes at the head are looked at again after a release.
+const FIRST: usize = 96;
+
+/// How many are looked at besides, going round.
+const NEXT: usize = 32;
 
 /// The place of a task among the ready ones: the smaller goes first, and no two are equal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -67,6 +72,8 @@ pub(crate) struct Queue {
     blocked: BTreeSet<(QueueKey, u32)>,
     /// The ledger's generation at the last look at the blocked ones.
     generation: u64,
+    /// Where the last look at blocked classes beyond the first ones ended; `None` once all had their turn.
+    cursor: Option<(QueueKey, u32)>,
     len: usize,
 }
 
@@ -155,23 +162,70 @@ impl Queue {
         }
     }
 
-    /// Looks again at blocked classes if the ledger has changed for the better since the last look.
+    /// Looks again at blocked classes if the ledger has changed since the last look, or goes on with a look
+    /// that was not over.
     pub(crate) fn reopen(&mut self, generation: u64) {
         if self.generation == generation {
+            self.reopen_more();
             return;
         }
         self.generation = generation;
-        for _ in 0..WINDOW {
-            let Some((key, slot)) = self.blocked.pop_first() else { break };
-            self.classes[slot as usize].blocked = false;
-            self.open.insert((key, slot));
+        let behind = self.blocked.iter().nth(FIRST - 1).copied();
+        while let Some(first) = self.blocked.first().copied() {
+            if behind.is_some_and(|behind| first > behind) {
+                break;
+            }
+            self.open_again(first);
         }
+        if self.cursor.is_none_or(|cursor| behind.is_none_or(|behind| cursor < behind)) {
+            self.cursor = behind;
+        }
+        self.reopen_more();
     }
 
-    #[cfg(test)]
-    pub(crate) fn check(&self) {
+    /// Looks again at the next few blocked classes; `false` once all had their turn since the last release.
+    pub(crate) fn reopen_more(&mut self) -> bool {
+        let Some(cursor) = self.cursor else { return false };
+        let after = (Bound::Excluded(cursor), Bound::Unbounded);
+        let next: Vec<(QueueKey, u32)> = self.blocked.range(after).take(NEXT).copied().collect();
+        self.cursor = if next.len() == NEXT { next.last().copied() } else { None };
+        for entry in &next {
+            self.open_again(*entry);
+        }
+        !next.is_empty()
+    }
+
+    fn open_again(&mut self, entry: (QueueKey, u32)) {
+        self.blocked.remove(&entry);
+        self.classes[entry.1 as usize].blocked = false;
+        self.open.insert(entry);
+    }
+
+    /// Whether a task is in it.
+    pub(crate) fn contains(&self, id: ClassId, key: QueueKey) -> bool {
+        self.classes[id.slot as usize].tasks.contains(&key)
+    }
+
+    /// Whether the heads are those of the classes.
+    pub(crate) fn audit(&self) -> Result<(), String> {
+        let mut len = 0;
+        for (slot, class) in self.classes.iter().enumerate() {
+            len += class.tasks.len();
+            let Some(head) = class.tasks.first() else { continue };
+            let (here, there) = if class.blocked { (&self.blocked, &self.open) } else { (&self.open, &self.blocked) };
+            let entry = (*head, slot as u32);
+            if !here.contains(&entry) || there.contains(&entry) {
+                return Err(format!("the head of class {slot} is not where it belongs"));
+            }
+            if self.index.get(&class.key) != Some(&(slot as u32)) {
+                return Err(format!("class {slot} is not found by its key"));
+            }
+        }
         let heads = self.classes.iter().filter(|class| !class.tasks.is_empty()).count();
-        assert_eq!(heads, self.open.len() + self.blocked.len());
+        if heads != self.open.len() + self.blocked.len() || len != self.len {
+            return Err(format!("{heads} classes and {len} tasks are in the queue and it counts {}", self.len));
+        }
+        Ok(())
     }
 }
 
@@ -198,7 +252,7 @@ mod tests {
         while let Some((key, id)) = queue.first_open() {
             order.push((key.graph.0, key.index));
             queue.remove(id, key);
-            queue.check();
+            queue.audit().unwrap();
         }
         assert_eq!(order, [(1, 1), (1, 2), (1, 0), (2, 0)]);
     }

@@ -17,6 +17,9 @@ use std::sync::Arc;
 /// The key in `parked` of tasks that wait for the graph's own limit.
 const WHOLE_GRAPH: u32 = u32::MAX;
 
+/// A function, a factor of memory as bits, and where the plan wants it.
+type ClassCache = (u32, u64, Option<(u8, dunnage_model::DeviceId)>);
+
 /// A graph while it runs.
 #[derive(Debug)]
 pub struct GraphRun {
@@ -49,8 +52,12 @@ pub struct GraphRun {
     pub(crate) plan: PlanState,
     /// Counts the states for which a plan was asked.
     pub(crate) revision: u32,
+    /// When its time is over.
+    pub(crate) deadline: Option<Time>,
     group_unended: Vec<u32>,
     group_unsucceeded: Vec<u32>,
+    /// Whether the readers of all of a group have been told that one of it did not succeed.
+    group_told: Vec<bool>,
     /// For `pipeline`: how deep each task lies.
     depth: Vec<u32>,
     /// Running instances of functions that bound them.
@@ -61,7 +68,7 @@ pub struct GraphRun {
     open_readers: Vec<u32>,
     /// The same for each group.
     group_open_readers: Vec<u32>,
-    classes: BTreeMap<(u32, u64, Option<(u8, dunnage_model::DeviceId)>), ClassId>,
+    classes: BTreeMap<ClassCache, ClassId>,
 }
 
 /// Why nothing new starts.
@@ -138,6 +145,12 @@ pub(crate) struct Parts<'a> {
     pub(crate) out: &'a mut Vec<Decision>,
 }
 
+impl Default for TaskSlot {
+    fn default() -> Self {
+        Self { state: TaskState::Waiting, missing: 0, starts: 0, record: None }
+    }
+}
+
 impl TaskSlot {
     pub(crate) fn record(&mut self) -> &mut Record {
         self.record.get_or_insert_with(Box::default)
@@ -165,12 +178,14 @@ impl GraphRun {
             sealed: submission.sealed,
             strategy,
             stop: None,
-            slots: vec![TaskSlot { state: TaskState::Waiting, missing: 0, starts: 0, record: None }; tasks],
+            slots: vec![TaskSlot::default(); tasks],
             counts: TaskCounts { functions: tasks as u32, queued: tasks as u32, ..TaskCounts::default() },
             plan: PlanState::None,
             revision: 0,
+            deadline: None,
             group_unended: Vec::new(),
             group_unsucceeded: Vec::new(),
+            group_told: Vec::new(),
             depth: Vec::new(),
             running_of: BTreeMap::new(),
             parked: BTreeMap::new(),
@@ -179,11 +194,16 @@ impl GraphRun {
             classes: BTreeMap::new(),
             graph,
         };
-        if run.graph.settings.order == Order::Pipeline {
-            run.depth = run.graph.depths();
-        }
+        run.recount_depths();
         run.recount();
         run
+    }
+
+    /// For `pipeline`, how deep each task lies.
+    pub(crate) fn recount_depths(&mut self) {
+        if self.graph.settings.order == Order::Pipeline {
+            self.depth = self.graph.depths();
+        }
     }
 
     /// Its tasks.
@@ -232,6 +252,7 @@ impl GraphRun {
         self.group_unended = (0..groups).map(|group| open(&self.slots, group, TaskState::is_final)).collect();
         self.group_unsucceeded =
             (0..groups).map(|group| open(&self.slots, group, |s| *s == TaskState::Succeeded)).collect();
+        self.group_told = vec![false; groups as usize];
         for task in 0..graph.len() {
             let missing = graph
                 .needs(task)
@@ -333,10 +354,21 @@ impl GraphRun {
     pub(crate) fn dequeue(&mut self, task: u32, parts: &mut Parts<'_>) {
         let key = self.queue_key(task);
         let park = self.park_of(task);
-        if !self.parked.get_mut(&park).is_some_and(|parked| parked.remove(&key)) {
-            let class = self.class_of(task, parts.queue);
+        if self.parked.get_mut(&park).is_some_and(|parked| parked.remove(&key)) {
+            return;
+        }
+        // A class that is not known or no longer current is empty: then the task is in no queue.
+        if let Some(class) = self.classes.get(&self.class_cache(task)).copied()
+            && parts.queue.is_current(class)
+        {
             parts.queue.remove(class, key);
         }
+    }
+
+    /// What tells the classes of this graph's tasks apart.
+    fn class_cache(&self, task: u32) -> ClassCache {
+        let planned = self.planned(task).map(|place| (place.variant, place.device));
+        (self.graph.function_index(task), self.slots[task as usize].memory_factor().to_bits(), planned)
     }
 
     pub(crate) fn dequeue_all(&mut self, parts: &mut Parts<'_>) {
@@ -387,9 +419,7 @@ impl GraphRun {
     }
 
     pub(crate) fn class_of(&mut self, task: u32, queue: &mut Queue) -> ClassId {
-        let planned = self.planned(task).map(|place| (place.variant, place.device));
-        let function = self.graph.function_index(task);
-        let cache = (function, self.slots[task as usize].memory_factor().to_bits(), planned);
+        let cache = self.class_cache(task);
         if let Some(id) = self.classes.get(&cache)
             && queue.is_current(*id)
         {
@@ -400,7 +430,7 @@ impl GraphRun {
             strategy: self.strategy,
             requests: (0..variants).map(|variant| self.request(task, variant)).collect(),
             node: self.graph.function(task).extras.as_ref().and_then(|extras| extras.node.clone()),
-            planned,
+            planned: cache.2,
         });
         self.classes.insert(cache, id);
         id
@@ -434,24 +464,39 @@ impl GraphRun {
             if old.is_final() {
                 continue;
             }
-            if *old == TaskState::Ready {
+            let was_ready = *old == TaskState::Ready;
+            if was_ready {
                 self.dequeue(task, parts);
             }
             let word = state.word();
             let succeeded = state == TaskState::Succeeded;
             let failed = state == TaskState::Failed;
+            // Whoever needs a task that was stopped was stopped with it; whoever needs one that failed, or
+            // that its owner cancelled alone, is cancelled for that.
+            let upstream = match state {
+                TaskState::Cancelled { cause: Cause::Cancelled } if self.stop.is_some() => Cause::Cancelled,
+                _ => Cause::UpstreamFailed,
+            };
             self.set_state(task, state);
+            if was_ready {
+                // It may have been the one that was let in for its limit.
+                self.unpark(task, parts);
+            }
             let slot = &mut self.slots[task as usize];
             if slot.record.is_some() {
                 slot.record().ended_at = Some(parts.now);
             }
             *parts.totals.ended.entry(word).or_insert(0) += 1;
             parts.out.push(Decision::TaskEnded { task: self.id.task(task) });
-            self.tell_readers(task, succeeded, &mut ends, parts);
+            self.tell_readers(task, (!succeeded).then_some(upstream), &mut ends, parts);
             self.free_inputs(task, parts);
+            if succeeded {
+                // All its readers may have been cancelled while it ran.
+                self.free_if_unread(task, parts);
+            }
             if failed && self.stop.is_none() && self.is_beyond_tolerance() {
                 self.stop = Some(Stop::Failed);
-                self.cancel_rest(Cause::Cancelled, &mut ends, parts);
+                self.cancel_rest(Cause::Cancelled, &mut ends);
             }
         }
     }
@@ -459,32 +504,34 @@ impl GraphRun {
     fn tell_readers(
         &mut self,
         task: u32,
-        succeeded: bool,
+        lost: Option<Cause>,
         ends: &mut Vec<(u32, TaskState)>,
         parts: &mut Parts<'_>,
     ) {
         let graph = Arc::clone(&self.graph);
-        let upstream = TaskState::Cancelled { cause: Cause::UpstreamFailed };
         for reader in graph.readers(task) {
-            if succeeded {
-                self.one_less(*reader, parts);
-            } else {
-                ends.push((*reader, upstream.clone()));
+            match lost {
+                None => self.one_less(*reader, parts),
+                Some(cause) => ends.push((*reader, TaskState::Cancelled { cause })),
             }
         }
         let Some(group) = graph.group_of(task) else { return };
         self.group_unended[group as usize] -= 1;
-        if succeeded {
-            self.group_unsucceeded[group as usize] -= 1;
-            if self.group_unsucceeded[group as usize] == 0 {
-                for reader in &graph.groups()[group as usize].readers {
-                    self.one_less(*reader, parts);
+        match lost {
+            None => {
+                self.group_unsucceeded[group as usize] -= 1;
+                if self.group_unsucceeded[group as usize] == 0 {
+                    for reader in &graph.groups()[group as usize].readers {
+                        self.one_less(*reader, parts);
+                    }
                 }
             }
-        } else {
-            for reader in &graph.groups()[group as usize].readers {
-                ends.push((*reader, upstream.clone()));
+            // The first one is enough: telling each reader of each would be quadratic.
+            Some(cause) if !std::mem::replace(&mut self.group_told[group as usize], true) => {
+                let readers = graph.groups()[group as usize].readers.iter();
+                ends.extend(readers.map(|reader| (*reader, TaskState::Cancelled { cause })));
             }
+            Some(_) => {}
         }
         if self.group_unended[group as usize] == 0 {
             for reader in &graph.groups()[group as usize].lenient_readers {
@@ -543,6 +590,14 @@ impl GraphRun {
         }
     }
 
+    /// Whether anybody still reads a task's values, or may later.
+    pub(crate) fn is_needed(&self, task: u32) -> bool {
+        let outputs = self.graph.function(task).outputs.len() as u16;
+        self.open_readers[task as usize] > 0
+            || self.graph.group_of(task).is_some_and(|group| self.group_open_readers[group as usize] > 0)
+            || (0..outputs).any(|output| self.graph.is_kept(task, output))
+    }
+
     fn is_beyond_tolerance(&self) -> bool {
         match self.graph.settings.tolerance {
             Tolerance::Strict => self.counts.failed > 0,
@@ -552,8 +607,7 @@ impl GraphRun {
     }
 
     /// Cancels everything that has not started.
-    pub(crate) fn cancel_rest(&mut self, cause: Cause, ends: &mut Vec<(u32, TaskState)>, parts: &mut Parts<'_>) {
-        let _ = parts;
+    pub(crate) fn cancel_rest(&self, cause: Cause, ends: &mut Vec<(u32, TaskState)>) {
         // Dependants of failed tasks are already in the list with their own cause and are taken first.
         let rest = (0..self.graph.len()).rev().filter(|task| {
             let state = &self.slots[*task as usize].state;
@@ -636,6 +690,87 @@ impl GraphRun {
             | TaskState::Cancelled { .. }
             | TaskState::Compensated => false,
         })
+    }
+}
+
+impl GraphRun {
+    /// Every ready task of a graph that may start is in the queue or waits for a limit, and whoever waits for
+    /// a limit will be let in by somebody. Returns how many are in the queue.
+    pub(crate) fn check_queue(&self, queue: &Queue) -> Result<usize, String> {
+        let mut inside = 0;
+        let mut parked = 0;
+        // Who holds a limit, or is on the way to.
+        let mut holders: BTreeSet<u32> = BTreeSet::new();
+        for task in 0..self.graph.len() {
+            let state = &self.slots[task as usize].state;
+            if matches!(state, TaskState::Running(_)) {
+                holders.insert(self.park_of(task));
+            }
+            if *state != TaskState::Ready {
+                continue;
+            }
+            let key = self.queue_key(task);
+            let class = self.classes.get(&self.class_cache(task)).filter(|class| queue.is_current(**class));
+            let queued = class.is_some_and(|class| queue.contains(*class, key));
+            let waits = self.parked.get(&self.park_of(task)).is_some_and(|parked| parked.contains(&key));
+            if queued == waits && (queued || self.may_start()) {
+                return Err(format!("task {}.{task}: in the queue {queued}, waits for a limit {waits}", self.id));
+            }
+            if queued {
+                inside += 1;
+                holders.insert(self.park_of(task));
+            }
+            parked += usize::from(waits);
+        }
+        for (park, tasks) in &self.parked {
+            if !tasks.is_empty() && !holders.contains(park) {
+                return Err(format!("graph {}: {} tasks wait for a limit that nobody holds", self.id, tasks.len()));
+            }
+        }
+        if parked != self.parked.values().map(BTreeSet::len).sum::<usize>() {
+            return Err(format!("graph {}: tasks wait for a limit that are not ready", self.id));
+        }
+        Ok(inside)
+    }
+
+    /// The counters are those that counting anew gives.
+    pub(crate) fn check_counters(&self) -> Result<(), String> {
+        let mut anew = Self {
+            slots: self.slots.clone(),
+            graph: Arc::clone(&self.graph),
+            trace: None,
+            plan: PlanState::None,
+            group_unended: Vec::new(),
+            group_unsucceeded: Vec::new(),
+            group_told: Vec::new(),
+            depth: Vec::new(),
+            running_of: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            open_readers: Vec::new(),
+            group_open_readers: Vec::new(),
+            classes: BTreeMap::new(),
+            ..*self
+        };
+        anew.recount();
+        for (task, (kept, counted)) in self.slots.iter().zip(&anew.slots).enumerate() {
+            if kept.missing != counted.missing {
+                return Err(format!("task {}.{task} misses {} and {} is kept", self.id, counted.missing, kept.missing));
+            }
+        }
+        if self.group_unended != anew.group_unended || self.group_unsucceeded != anew.group_unsucceeded {
+            return Err(format!("graph {}: the counts of its groups are wrong", self.id));
+        }
+        if self.open_readers != anew.open_readers || self.group_open_readers != anew.group_open_readers {
+            return Err(format!("graph {}: the counts of open readers are wrong", self.id));
+        }
+        for task in 0..self.graph.len() {
+            let slot = &self.slots[task as usize];
+            let blocked = slot.missing > 0 || self.stop.is_some() || self.ended.is_some();
+            if slot.state == TaskState::Waiting && !blocked && self.may_start() {
+                return Err(format!("task {}.{task} waits for nothing", self.id));
+            }
+        }
+        Ok(())
     }
 }
 

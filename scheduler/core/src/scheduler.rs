@@ -7,6 +7,7 @@ use crate::queue::Queue;
 use crate::run::{GraphRun, Parts, PlanState, Stop};
 use crate::strategy::Strategy;
 use crate::timers::{Timer, Timers};
+use crate::apply::settle_cause;
 use dunnage_model::{Cause, Decision, EndReason, Event, GraphId, TaskState, Time, Totals};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -65,11 +66,31 @@ impl Scheduler {
         }
     }
 
-    /// Takes in a fact of the journal. No strategy is asked, nothing is ordered.
+    /// Takes in a fact of the journal. No strategy is asked, nothing is ordered. What follows from time
+    /// alone (a timeout, the end of a wait) follows here as it did then, so it needs no facts of its own.
     pub fn replay(&mut self, at: Time, event: Event) {
         let mut dropped = Vec::new();
-        self.now = self.now.max(at);
+        self.advance(at, &mut dropped);
         self.apply(event, &mut dropped);
+    }
+
+    /// The fact as the journal is to hold it: an attempt that was told to end has failed for that reason,
+    /// whatever its process says of itself. Orders to end an attempt are not journalled (the loss of a
+    /// device is not a fact of this store), so without this a replay could judge its failure otherwise.
+    /// Ask before the event is handed to [`Scheduler::handle`].
+    pub fn as_fact(&self, event: Event) -> Event {
+        match event {
+            Event::Failed { attempt, mut failure, usage } => {
+                if let Some(run) = self.graphs.get(&attempt.task.graph)
+                    && run.is_current(attempt.task.index, attempt.attempt)
+                    && let TaskState::Running(running) = &run.slots[attempt.task.index as usize].state
+                {
+                    settle_cause(&mut failure, running.ending);
+                }
+                Event::Failed { attempt, failure, usage }
+            }
+            other => other,
+        }
     }
 
     /// After the last replayed fact: asks for plans, repeats orders to end attempts, and places what is
@@ -109,24 +130,29 @@ impl Scheduler {
             .collect()
     }
 
-    /// Moves time on and looks at the timers that are due.
+    /// Moves time on and looks at the timers that are due, each at its own time: what follows from it
+    /// bears that time and not the later one at which something else happened.
     fn advance(&mut self, now: Time, out: &mut Vec<Decision>) {
-        self.now = self.now.max(now);
-        while let Some(timer) = self.timers.pop_due(self.now) {
-            self.timer(timer, out);
+        while let Some((at, timer)) = self.timers.pop_due(self.now.max(now)) {
+            self.now = self.now.max(at);
+            self.timer(at, timer, out);
         }
+        self.now = self.now.max(now);
     }
 
-    fn timer(&mut self, timer: Timer, out: &mut Vec<Decision>) {
+    fn timer(&mut self, at: Time, timer: Timer, out: &mut Vec<Decision>) {
         match timer {
             Timer::GraphTimeout(id) => {
-                self.stop_graph(id, Stop::Timeout, EndReason::GraphTimeout, out);
+                // One that was retried has a later deadline.
+                if self.graphs.get(&id).is_some_and(|run| run.deadline == Some(at)) {
+                    self.stop_graph(id, Stop::Timeout, EndReason::GraphTimeout, out);
+                }
             }
             Timer::TaskTimeout(attempt) => self.end_attempt(attempt, EndReason::Timeout, out),
             Timer::BackoffOver(task) => {
                 let Some((run, mut parts)) = self.run_and_parts(task.graph, out) else { return };
                 if matches!(run.slots[task.index as usize].state, TaskState::BackingOff { until } if until <= parts.now) {
-                    run.make_ready(task.index, &mut parts);
+                    run.start_over(task.index, &mut parts);
                 }
             }
             Timer::PlanOverdue(id, revision) => {
@@ -160,7 +186,7 @@ impl Scheduler {
             run.stop = Some(stop);
         }
         let mut ends = Vec::new();
-        run.cancel_rest(Cause::Cancelled, &mut ends, &mut parts);
+        run.cancel_rest(Cause::Cancelled, &mut ends);
         for (task, state) in ends.into_iter().rev() {
             run.settle(task, state, &mut parts);
         }
@@ -221,6 +247,21 @@ impl Scheduler {
     /// Forgets an ended graph; its facts are in the journal.
     pub fn forget(&mut self, id: GraphId) -> Option<GraphRun> {
         if self.graphs.get(&id)?.ended.is_some() { self.graphs.remove(&id) } else { None }
+    }
+
+    /// Drops a graph that could not be made again from its facts, with everything it holds.
+    pub fn remove(&mut self, id: GraphId) {
+        let held: Vec<_> =
+            self.ledger.holdings().map(|(attempt, _)| *attempt).filter(|attempt| attempt.task.graph == id).collect();
+        for attempt in held {
+            self.ledger.release(attempt);
+        }
+        self.graphs.remove(&id);
+    }
+
+    /// Takes a GPU out of service, or puts it back. What runs there goes on.
+    pub fn set_drained(&mut self, device: dunnage_model::DeviceId, drained: bool) {
+        self.ledger.set_drained(device, drained);
     }
 
     /// All graphs that were not forgotten, by number.

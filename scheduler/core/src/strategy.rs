@@ -3,7 +3,7 @@
 use crate::estimate::{Estimate, Estimates};
 use crate::ledger::Ledger;
 use crate::rng::Rng;
-use dunnage_model::{DeviceId, Graph, NodeId, PlannedPlace, Time};
+use dunnage_model::{DeviceId, Graph, NodeId, PlannedPlace, Request, Time};
 
 /// Chooses where a ready task runs.
 ///
@@ -48,6 +48,8 @@ pub struct Candidate<'a> {
     pub planned: Option<PlannedPlace>,
     /// What each of its variants is expected to take, in the order of the variants.
     pub estimates: &'a [Estimate],
+    /// What each of its variants asks for, grown after out-of-memory, in the order of the variants.
+    pub requests: &'a [Request],
 }
 
 /// A way to place a task.

@@ -29,13 +29,17 @@ impl Timers {
         self.table.insert((at, timer));
     }
 
-    pub(crate) fn pop_due(&mut self, now: Time) -> Option<Timer> {
-        let (at, timer) = *self.table.first()?;
-        if at > now {
+    /// Takes back a wish that has lost its meaning, so that the table does not fill with the long
+    /// timeouts of short attempts.
+    pub(crate) fn clear(&mut self, at: Time, timer: Timer) {
+        self.table.remove(&(at, timer));
+    }
+
+    pub(crate) fn pop_due(&mut self, now: Time) -> Option<(Time, Timer)> {
+        if self.table.first()?.0 > now {
             return None;
         }
-        self.table.pop_first();
-        Some(timer)
+        self.table.pop_first()
     }
 
     /// The time to ask the driver for, if it is not the one already asked for.

@@ -1,5 +1,5 @@
 //! How many commands a second the local engine carries out, as a ratio to bare spawn-and-wait loops at
-//! the same concurrency in the same run: `cargo run --release --example spawn_rate [COMMANDS] [ROUNDS]`.
+//! the same concurrency in the same run: `cargo run --release --example spawn_rate [COMMANDS] [ROUNDS] [IN_FLIGHT]`.
 
 use dunnage_exec::{
     AttemptSpec, Engine, EngineEvent, EnvBase, EnvRef, LocalConfig, LocalEngine, Work, launcher_main,
@@ -17,17 +17,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let number = |index: usize, default: usize| {
         args.get(index).and_then(|word| word.to_str()?.parse().ok()).unwrap_or(default)
     };
-    let (count, rounds) = (number(0, 1000), number(1, 5));
+    let (count, rounds, only) = (number(0, 1000), number(1, 5), number(2, 0));
+    let loads = if only == 0 { vec![1, 2] } else { vec![only] };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let parent = if std::path::Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" };
     let rundir = format!("{parent}/dunnage-spawn-rate-{}", std::process::id());
     std::fs::create_dir_all(&rundir)?;
-    let result = runtime.block_on(measure(&rundir, count, rounds));
+    let result = runtime.block_on(measure(&rundir, count, rounds, &loads));
     std::fs::remove_dir_all(&rundir)?;
     result
 }
 
-async fn measure(rundir: &str, count: usize, rounds: usize) -> Result<(), Box<dyn std::error::Error>> {
+async fn measure(rundir: &str, count: usize, rounds: usize, loads: &[usize]) -> Result<(), Box<dyn std::error::Error>> {
     let (events, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let mut engine = LocalEngine::new(
         LocalConfig {
@@ -42,7 +43,7 @@ async fn measure(rundir: &str, count: usize, rounds: usize) -> Result<(), Box<dy
     )?;
     let base = EnvBase::new(std::env::vars().collect());
     let mut graph = 0;
-    for in_flight in [1, 2] {
+    for &in_flight in loads {
         let mut ratios = Vec::new();
         for round in 0..=rounds {
             let before = floor(count, in_flight);

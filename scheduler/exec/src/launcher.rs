@@ -37,6 +37,9 @@ const ALONE: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(2);
 /// How many of them stay at most.
 const IDLE_SHIMS: usize = 32;
+/// How long a start may wait to be told together with others, or with its own end. Telling it at once
+/// would cost a short command another change of process.
+const START_NEWS: Duration = Duration::from_millis(2);
 /// Events in one frame at most: far below the limit of a frame.
 const EVENTS: usize = 2000;
 
@@ -120,6 +123,8 @@ struct Launcher {
     running: BTreeMap<WireId, u64>,
     next: u64,
     events: Vec<LauncherEvent>,
+    /// When starts that nobody has been told of yet are told.
+    starts_due: Option<Instant>,
     scratch: Vec<u8>,
 }
 
@@ -213,6 +218,7 @@ impl Launcher {
             running: BTreeMap::new(),
             next: FIRST_SHIM,
             events: Vec::new(),
+            starts_due: None,
             scratch: Vec::new(),
         }))
     }
@@ -227,7 +233,7 @@ impl Launcher {
                 }
             }
             let timeout = self.next_deadline().map(|deadline| {
-                let left = deadline.saturating_duration_since(now) + Duration::from_millis(1);
+                let left = deadline.saturating_duration_since(now);
                 rustix::event::Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
             });
             ready.clear();
@@ -255,7 +261,7 @@ impl Launcher {
     fn next_deadline(&self) -> Option<Instant> {
         let idle = (!self.idle.is_empty()).then(|| self.idle_since + IDLE);
         let alone = (self.running.is_empty() && self.daemon.is_none()).then(|| self.alone_since + ALONE);
-        idle.into_iter().chain(alone).min()
+        idle.into_iter().chain(alone).chain(self.starts_due).min()
     }
 
     /// Gone for good: the socket first, so that nobody connects to one who leaves.
@@ -296,6 +302,7 @@ impl Launcher {
         self.daemon = None;
         self.alone_since = Instant::now();
         self.events.clear();
+        self.starts_due = None;
     }
 
     fn hear_daemon(&mut self) {
@@ -351,7 +358,6 @@ impl Launcher {
                 for item in items {
                     self.run(item);
                 }
-                self.tell_daemon();
             }
             ToLauncher::End { items } => {
                 for item in items {
@@ -592,8 +598,20 @@ impl Launcher {
         }
     }
 
+    fn news_is_due(&mut self) -> bool {
+        if self.events.iter().any(|event| !matches!(event, LauncherEvent::Started { .. })) {
+            return true;
+        }
+        if self.events.is_empty() {
+            return false;
+        }
+        let now = Instant::now();
+        *self.starts_due.get_or_insert(now + START_NEWS) <= now
+    }
+
     fn tell_daemon(&mut self) {
-        if self.daemon.as_ref().is_some_and(|daemon| daemon.greeted) {
+        if self.daemon.as_ref().is_some_and(|daemon| daemon.greeted) && self.news_is_due() {
+            self.starts_due = None;
             while !self.events.is_empty() {
                 let rest = self.events.split_off(self.events.len().min(EVENTS));
                 let events = std::mem::replace(&mut self.events, rest);
@@ -601,6 +619,7 @@ impl Launcher {
             }
         } else if self.daemon.is_none() {
             self.events.clear();
+            self.starts_due = None;
         }
         let Some(daemon) = &mut self.daemon else { return };
         let mut sent = 0;

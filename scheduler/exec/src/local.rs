@@ -24,8 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
@@ -136,10 +135,10 @@ impl LocalEngine {
     }
 
     /// The launcher's process id, while one is connected.
-    pub async fn launcher_pid(&self) -> Option<u32> {
+    pub fn launcher_pid(&self) -> impl Future<Output = Option<u32>> + Send + use<> {
         let (reply, answer) = oneshot::channel();
         let _ = self.commands.send(Order::LauncherPid { reply });
-        answer.await.ok().flatten()
+        async move { answer.await.ok().flatten() }
     }
 
     /// Tells the launcher to leave as soon as nothing lives. Without it, the launcher waits a few
@@ -640,11 +639,7 @@ async fn listen(
 }
 
 async fn watch(attempt: AttemptId, pidfd: OwnedFd, heard: mpsc::UnboundedSender<Heard>) {
-    let waited = match AsyncFd::with_interest(pidfd, Interest::READABLE) {
-        Ok(pidfd) => pidfd.readable().await.map(drop),
-        Err(error) => Err(error),
-    };
-    if waited.is_err() {
+    if sys::readable(pidfd).await.is_err() {
         // No more watches can be had: looking once a second is better than not at all.
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

@@ -418,6 +418,14 @@ extern "C" fn exec_child(args: *mut c_void) -> c_int {
     }
 }
 
+/// Waits until a descriptor of our own becomes readable; a pidfd does when its process has ended.
+pub(crate) async fn readable(fd: OwnedFd) -> io::Result<()> {
+    // SAFETY: the descriptor is owned by the AsyncFd, stays the same one, and is closed after it.
+    let fd = unsafe { tokio::io::unix::AsyncFd::register_with_interest(fd, tokio::io::Interest::READABLE) };
+    let fd = fd.map_err(io::Error::from)?;
+    fd.readable().await.map(drop)
+}
+
 /// A set of cores; `None` when none of the numbers can be a core.
 pub(crate) fn cpu_set(cpus: &[u32]) -> Option<libc::cpu_set_t> {
     // SAFETY: zeroed is the empty set.

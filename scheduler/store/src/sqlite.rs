@@ -374,7 +374,7 @@ fn random_token() -> String {
             .map_or(0, |now| now.as_nanos());
         bytes = (now ^ u128::from(std::process::id()) << 96).to_le_bytes();
     }
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", u128::from_be_bytes(bytes))
 }
 
 /// A query that gives one row or none.

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{ended, facts, graph, opened};
-use dunnage_model::{Attempt, AttemptId, Event, Fact, GraphId, GraphState, Owner, Time};
+use dunnage_model::{Attempt, AttemptId, Event, Fact, GraphId, GraphState, Owner, Time, Usage};
 use dunnage_store::{
     Batch, Class, Damage, EndedFilter, Journal, LogRow, Notice, Place, Reader, SqliteJournal, StateDir,
     StoreError, SystemClocks, Write, Writer,
@@ -406,7 +406,7 @@ fn the_facts_of_a_hundred_thousand_tasks_load() {
         let batch: Vec<Fact> = (tasks..tasks + 500)
             .flat_map(|index| {
                 let attempt = GraphId(1).task(index).attempt(Attempt::FIRST);
-                [Event::Started { attempt }, Event::Finished { attempt, usage: Default::default() }]
+                [Event::Started { attempt }, Event::Finished { attempt, usage: Usage::default() }]
             })
             .map(|event| Fact { at: Time(u64::from(tasks)), event })
             .collect();

@@ -11,9 +11,8 @@
 use crate::timeline::Timeline;
 use dunnage_core::{Candidate, Estimate, PlanProblem, Planner, Proposal, Rng, Strategy, View};
 use dunnage_model::{
-    Bytes, DeviceId, Graph, GpuRequest, GpuSpec, Health, MilliShare, NodeSpec, Plan, PlannedPlace, Request,
+    Bytes, DeviceId, Graph, GpuRequest, GpuSpec, MilliShare, NodeSpec, Plan, PlannedPlace, Request,
 };
-use std::cmp::Ordering;
 
 /// Slots of a GPU: 5 % each.
 const GPU_SLOTS: usize = 20;
@@ -45,8 +44,8 @@ impl Strategy for Heft {
     }
 }
 
-/// Takes the place that the plan wants; waits for it while its device is well; without a plan, or when
-/// that device is not well, takes the variant that is expected to end first.
+/// Takes the place that the plan wants; waits for it while that device could take the task; without a plan,
+/// or when it could not, takes the variant that is expected to end first.
 pub(crate) fn follow(view: &View<'_>, task: &Candidate<'_>, options: &[Proposal]) -> Option<usize> {
     if let Some(place) = task.planned {
         let wanted = options
@@ -58,9 +57,10 @@ pub(crate) fn follow(view: &View<'_>, task: &Candidate<'_>, options: &[Proposal]
         if wanted.is_some() {
             return wanted;
         }
-        let well = place.device.is_host()
-            || view.ledger.gpu(place.device).is_some_and(|(gpu, _)| gpu.health == Health::Ok);
-        if well {
+        // Where it could not go even if all of ours had ended (the device is not well, others use its memory,
+        // the task has grown), waiting is in vain.
+        let request = task.requests.get(usize::from(place.variant));
+        if request.is_some_and(|request| view.ledger.could_take_when_idle(request, place.device)) {
             return None;
         }
     }
@@ -81,13 +81,13 @@ impl Planner for Heft {
     }
 
     fn plan(&self, problem: &PlanProblem) -> Plan {
-        let ranks = upward_ranks(problem);
-        let mut order: Vec<u32> =
-            (0..problem.graph.len()).filter(|task| !problem.settled[*task as usize]).collect();
-        // A reader's rank is always less than its producer's, as long as times are above zero.
-        order.sort_by(|a, b| {
-            ranks[*b as usize].partial_cmp(&ranks[*a as usize]).unwrap_or(Ordering::Equal).then(a.cmp(b))
-        });
+        let topological = problem.graph.topological();
+        let ranks = upward_ranks(problem, &topological);
+        // A reader's rank is less than its producer's, except where a short time is lost in the sum with a
+        // long one: sorted stably from a topological order, the producer still goes first.
+        let mut order = topological;
+        order.retain(|task| !problem.settled[*task as usize]);
+        order.sort_by(|a, b| ranks[*b as usize].total_cmp(&ranks[*a as usize]));
         let mut plan = place_in_order(problem, &order, &ranks);
         "heft".clone_into(&mut plan.strategy);
         plan.why = "longest way to the end first, each where it ends earliest".to_owned();
@@ -97,13 +97,13 @@ impl Planner for Heft {
 
 /// For each task the seconds from its start to the end of the graph along the longest way, with the mean
 /// time over its variants.
-pub(crate) fn upward_ranks(problem: &PlanProblem) -> Vec<f64> {
+pub(crate) fn upward_ranks(problem: &PlanProblem, topological: &[u32]) -> Vec<f64> {
     let graph = &problem.graph;
     let mut ranks = vec![0.0_f64; graph.len() as usize];
     let mut behind_group = vec![0.0_f64; graph.groups().len()];
     let means: Vec<f64> =
         problem.seconds.iter().map(|times| times.iter().sum::<f64>() / times.len().max(1) as f64).collect();
-    for task in graph.topological().into_iter().rev() {
+    for task in topological.iter().rev().copied() {
         let mut behind = graph.readers(task).iter().map(|reader| ranks[*reader as usize]).fold(0.0, f64::max);
         if let Some(group) = graph.group_of(task) {
             behind = behind.max(behind_group[group as usize]);

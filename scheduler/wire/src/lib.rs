@@ -2,6 +2,7 @@
 //! types, with one conversion each way to the types of `dunnage-model`.
 
 pub mod api;
+pub mod config;
 pub mod graph_file;
 pub mod journal;
 pub mod schema;

@@ -369,3 +369,22 @@ fn too_many_functions_stop_the_reading() {
         assert_eq!(problems[0].message, "the graph has too many functions");
     }
 }
+
+#[test]
+fn short_documents_do_not_become_long_graphs() {
+    let limits = Limits { bytes: 1 << 20, ..Limits::default() };
+    let function = "{\"id\": \"a\", \"command\": [\"a\"]}, ".repeat(1000);
+    let long = "x".repeat(2000);
+    let text = format!(
+        "{{\"function\": [{}], \"defaults\": {{\"env\": {{\"A\": \"{long}\"}}}}}}",
+        &function[..function.len() - 2]
+    );
+    let (problems, _) = decode_text(text, "json", &limits).unwrap_err();
+    assert_eq!(problems[0].message, "defaults that are too long for so many functions");
+    let many = (0..20_000).map(|n| format!("E{n} = {n}")).collect::<Vec<_>>().join("\n");
+    let text = format!(
+        "[defaults.env]\n{many}\n[[function]]\nid = \"a\"\ncommand = [\"a\"]\n[function.env]\n{many}\nX = 1\n"
+    );
+    let spec = decode_text(text, "toml", &Limits::default()).unwrap().spec;
+    assert_eq!(spec.functions[0].env.len(), 20_001);
+}

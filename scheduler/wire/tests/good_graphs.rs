@@ -4,15 +4,16 @@ use dunnage_model::{
     Backoff, Bytes, Code, Cost, DeviceKind, FunctionSpec, Graph, GraphSpec, Literal, MilliCores, MilliShare,
     OnFailure, OomRetry, Order, OutputKind, Retry, Span, Tolerance,
 };
-use dunnage_wire::graph_file::{FileError, Limits, decode_json, decode_json_text, decode_toml, read, render};
+use dunnage_wire::graph_file::{
+    FileError, Limits, Places, decode_json, decode_json_text, decode_toml, read, render,
+};
 use std::io::{Cursor, Read};
 
 const DESIGN: &str = include_str!("graphs/design.toml");
 
 fn toml(text: &str) -> GraphSpec {
     let decoded = decode_toml(text, &Limits::default());
-    let decoded =
-        decoded.unwrap_or_else(|problems| panic!("{}", render(&problems, "t", &Default::default())));
+    let decoded = decoded.unwrap_or_else(|problems| panic!("{}", render(&problems, "t", &Places::default())));
     // Whatever TOML says, the JSON text beside it says too, by either way of reading.
     let again = decode_json_text(decoded.json.clone(), &Limits::default()).unwrap();
     assert_eq!(again.spec, decoded.spec);
@@ -184,9 +185,9 @@ fn defaults_lie_under_every_function_key_by_key() {
     assert_eq!(own.retry, Some(Retry { max: 5, ..base }));
     assert_eq!(none.retry, Some(base));
     let pairs = |function: &FunctionSpec| -> String {
-        function.env.iter().map(|(name, value)| format!("{name}={value} ")).collect()
+        function.env.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
     };
-    assert_eq!((pairs(own).as_str(), pairs(none).as_str()), ("A=own C=3 B=true ", "A=base B=true "));
+    assert_eq!((pairs(own).as_str(), pairs(none).as_str()), ("A=own C=3 B=true", "A=base B=true"));
     assert_eq!((own.cost.cpus, own.cost.gpus, own.cost.requires_cuda), (Some(MilliCores(2000)), None, false));
     assert_eq!((none.cost.gpus, none.cost.requires_cuda), (Some(1), true));
     assert_eq!(own.cost.custom, [("x".to_owned(), 1), ("y".to_owned(), 6)]);

@@ -2,17 +2,19 @@
 //!
 //! Passes, each over all functions before the next begins: names and families, instances and their
 //! ids, placeholders, variants and requests, references, and last the order, by Kahn's method; only
-//! where that leaves something over is the cycle looked for and shown as its path.
+//! where that leaves something over is the cycle looked for and shown as its path. No pass is left out
+//! because an earlier one found something, so that an author sees everything at once; at the end the
+//! problems are put into the order of the file.
 
 use super::validated::{Rows, bindings, hash_id, instance_id};
 use crate::{
     Arg, ArgSpec, Axis, Code, Cost, DeviceKind, Extras, Family, Function, FunctionSpec, Graph, GraphSpec,
-    Group, Literal, MilliShare, Need, OnFailure, Problem, Request, Settings, Variant, expand, names, nearest,
-    pieces,
+    Group, Literal, MilliShare, Need, OnFailure, Piece, Problem, Request, Settings, Tolerance, Variant, expand, names,
+    nearest, pieces,
 };
 use petgraph::algo::tarjan_scc;
 use petgraph::graphmap::DiGraphMap;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// How large a graph may be.
@@ -35,6 +37,13 @@ impl Default for Limits {
 /// At most this many outputs of one function: they are bits of one word.
 const OUTPUTS_MAX: usize = 64;
 
+/// A misspelt name is compared with at most this many known ones.
+const NEAREST_AMONG: usize = 5000;
+
+/// For each problem that is listed so many are kept, so that the listed ones are the first of the file
+/// and not the first that were found.
+const KEPT_FOR_ONE_LISTED: usize = 8;
+
 /// The placeholders that every function knows, besides `arg.N`, `out.N`, `input.NAME` and its own.
 const COMMON_NAMES: [&str; 6] = ["graph", "id", "attempt", "gpus", "cpus", "port"];
 
@@ -55,8 +64,10 @@ struct Builder {
     unlisted: usize,
     functions: Vec<Function>,
     families: Vec<Family>,
+    family_index: HashMap<String, u32>,
     first: Vec<u32>,
-    by_id: HashMap<u64, Vec<u32>>,
+    /// Sorted.
+    by_id: Vec<(u64, u32)>,
     requests: Vec<Request>,
     request_index: HashMap<Request, u32>,
     groups: Vec<Group>,
@@ -77,8 +88,9 @@ impl Builder {
             unlisted: 0,
             functions: Vec::new(),
             families: Vec::new(),
+            family_index: HashMap::new(),
             first: Vec::new(),
-            by_id: HashMap::new(),
+            by_id: Vec::new(),
             requests: Vec::new(),
             request_index: HashMap::new(),
             groups: Vec::new(),
@@ -86,16 +98,25 @@ impl Builder {
     }
 
     fn problem(&mut self, problem: Problem) {
-        if self.problems.len() < self.limits.problems {
-            self.problems.push(problem);
-        } else {
+        if self.is_full() {
             self.unlisted += 1;
+        } else {
+            self.problems.push(problem);
         }
     }
 
+    /// Whether a further problem would only be counted.
+    fn is_full(&self) -> bool {
+        self.problems.len() >= self.limits.problems.saturating_mul(KEPT_FOR_ONE_LISTED)
+    }
+
+    /// The list as the author sees it.
     fn give_up(mut self) -> Vec<Problem> {
-        if self.unlisted > 0 {
-            self.problems.push(Problem::new("", format!("and {} more problems", self.unlisted)));
+        self.problems.sort_by_key(|problem| place_in_file(&problem.place));
+        let more = self.unlisted + self.problems.len().saturating_sub(self.limits.problems);
+        self.problems.truncate(self.limits.problems);
+        if more > 0 {
+            self.problems.push(Problem::new("", format!("and {}", count(more, "more problem"))));
         }
         self.problems
     }
@@ -107,25 +128,27 @@ impl Builder {
                 Problem::new("function", "the graph has no functions").hint("add a `[[function]]` with an `id`"),
             );
         }
-        if !self.count_instances(&specs) {
-            return Err(self.give_up());
+        if let Tolerance::MinSuccess(share) = self.spec.tolerance
+            && !(0.0..=1.0).contains(&share)
+        {
+            self.problem(
+                Problem::new("graph.tolerance.min_success", "a share of all functions is from 0 to 1").value(share),
+            );
         }
+        let countable = self.count_instances(&specs);
         self.name_families(&specs);
         for (at, spec) in specs.iter().enumerate() {
             self.check_names(at, spec);
             let function = self.make_function(at, spec);
             self.functions.push(function);
         }
+        if !countable {
+            return Err(self.give_up());
+        }
         self.index_ids(&specs);
-        if !self.problems.is_empty() {
-            // References to functions that are themselves wrong would only repeat it.
-            self.check_references_roughly(&specs);
+        let Some((needs, args)) = self.resolve(&specs) else {
             return Err(self.give_up());
-        }
-        let (needs, args) = self.resolve(&specs);
-        if !self.problems.is_empty() {
-            return Err(self.give_up());
-        }
+        };
         let total = self.first.last().copied().unwrap_or(0);
         let readers = Rows::from_pairs(
             total as usize,
@@ -138,18 +161,11 @@ impl Builder {
         );
         if let Some(cycle) = self.find_cycle(total, &needs, &readers) {
             self.problem(cycle);
-            return Err(self.give_up());
         }
         let kept = self.kept_outputs(total, &args);
-        if !self.problems.is_empty() {
+        if !self.problems.is_empty() || self.unlisted > 0 {
             return Err(self.give_up());
         }
-        let mut by_id: Vec<(u64, u32)> = self
-            .by_id
-            .iter()
-            .flat_map(|(hash, tasks)| tasks.iter().map(|task| (*hash, *task)))
-            .collect();
-        by_id.sort_unstable();
         let compensates = specs.iter().any(|spec| !spec.compensate.is_empty());
         Ok(Graph {
             name: self.spec.name.unwrap_or_else(|| "graph".to_owned()),
@@ -175,7 +191,7 @@ impl Builder {
             readers,
             args,
             kept,
-            by_id,
+            by_id: self.by_id,
         })
     }
 
@@ -229,6 +245,7 @@ impl Builder {
                 }
             } else {
                 seen.insert(name.clone(), at);
+                self.family_index.insert(name.clone(), at as u32);
             }
             self.families.push(Family { name, group: None });
         }
@@ -362,6 +379,14 @@ impl Builder {
     }
 
     fn make_function(&mut self, at: usize, spec: &FunctionSpec) -> Function {
+        if spec.max_parallel == Some(0) {
+            self.problem(
+                Problem::new(format!("function[{at}].max_parallel"), "none of it could ever run")
+                    .function(&spec.id)
+                    .value(0)
+                    .hint("at least 1; without `max_parallel` there is no limit"),
+            );
+        }
         if spec.outputs.len() > OUTPUTS_MAX {
             self.problem(
                 Problem::new(format!("function[{at}].outputs"), "too many outputs")
@@ -410,6 +435,14 @@ impl Builder {
                         .hint("remove the GPU from its cost, or say `device = \"gpu\"`"),
                 );
             }
+            if cost.gpu_share.is_some_and(|share| share > MilliShare::WHOLE) {
+                builder.problem(
+                    Problem::new(place.clone(), "a share is of one GPU")
+                        .function(&spec.id)
+                        .value(cost.gpu_share.unwrap_or_default())
+                        .hint("`gpu_share` is from 0 to 1; several GPUs are `gpus`"),
+                );
+            }
             if cost.gpus.is_some_and(|n| n > 0) && cost.gpu_share.is_some_and(|s| s < MilliShare::WHOLE) {
                 builder.problem(
                     Problem::new(place, "whole GPUs and a share of one cannot both be asked for")
@@ -452,61 +485,94 @@ impl Builder {
 
     /// Every instance's id, by its hash; an id that is there twice is a problem.
     fn index_ids(&mut self, specs: &[FunctionSpec]) {
-        self.by_id.reserve(self.first.last().copied().unwrap_or(0) as usize);
-        for at in 0..self.functions.len() {
-            for instance in 0..self.first[at + 1] - self.first[at] {
-                let task = self.first[at] + instance;
-                let function = &self.functions[at];
-                let id = if function.axes.is_empty() { function.id.clone() } else { instance_id(function, instance) };
-                let slot = self.by_id.entry(hash_id(&id)).or_default();
-                let twin = slot.iter().copied().find(|other| name_of(&self.functions, &self.first, *other) == id);
-                slot.push(task);
-                if let Some(twin) = twin {
-                    let other = self.first.partition_point(|first| *first <= twin) - 1;
-                    self.problem(
-                        Problem::new(format!("function[{at}].id"), "two functions have one id")
-                            .function(&specs[at].id)
-                            .value(&id)
-                            .hint(if other == at {
-                                "the sweep has a value twice".to_owned()
-                            } else {
-                                format!("function[{other}] has it already: rename one of them")
-                            }),
-                    );
-                    // One word about a family of twins is enough.
-                    break;
+        let mut by_id: Vec<(u64, u32)> = Vec::with_capacity(self.first.last().copied().unwrap_or(0) as usize);
+        let mut id = String::new();
+        for (at, function) in self.functions.iter().enumerate() {
+            let mut task = self.first[at];
+            if function.axes.is_empty() {
+                by_id.push((hash_id(&function.id), task));
+                continue;
+            }
+            // The id is cut once for all instances.
+            let known = |name: &str| function.axes.iter().any(|axis| axis.name == name);
+            let cut = pieces(&function.id, known);
+            let axis = |name: &str| function.axes.iter().position(|axis| axis.name == name).unwrap_or(0);
+            let parts: Vec<Result<&str, usize>> = cut
+                .into_iter()
+                .map(|piece| match piece {
+                    Piece::Text(text) => Ok(text),
+                    Piece::Name(name) => Err(axis(name)),
+                })
+                .collect();
+            let mut turn = vec![0_usize; function.axes.len()];
+            while task < self.first[at + 1] {
+                id.clear();
+                for part in &parts {
+                    id.push_str(match part {
+                        Ok(text) => text,
+                        Err(axis) => &function.axes[*axis].values[turn[*axis]],
+                    });
+                }
+                by_id.push((hash_id(&id), task));
+                task += 1;
+                for (axis, turn) in function.axes.iter().zip(&mut turn).rev() {
+                    *turn += 1;
+                    if *turn < axis.values.len() {
+                        break;
+                    }
+                    *turn = 0;
                 }
             }
         }
+        by_id.sort_unstable();
+        self.by_id = by_id;
+        self.tell_twins(specs);
+    }
+
+    /// Ids that are there twice lie side by side in the index; one word about each function is enough.
+    fn tell_twins(&mut self, specs: &[FunctionSpec]) {
+        let mut told: BTreeSet<usize> = BTreeSet::new();
+        let mut problems = Vec::new();
+        for row in self.by_id.chunk_by(|a, b| a.0 == b.0).filter(|row| row.len() > 1) {
+            for (n, (_, task)) in row.iter().enumerate() {
+                let at = self.function_of(*task);
+                if told.contains(&at) {
+                    continue;
+                }
+                let id = name_of(&self.functions, &self.first, *task);
+                let twin = row[..n].iter().find(|(_, other)| name_of(&self.functions, &self.first, *other) == id);
+                let Some((_, twin)) = twin else { continue };
+                let other = self.function_of(*twin);
+                told.insert(at);
+                problems.push(
+                    Problem::new(format!("function[{at}].id"), "two functions have one id")
+                        .function(&specs[at].id)
+                        .value(&id)
+                        .hint(if other == at {
+                            "the sweep has a value twice".to_owned()
+                        } else {
+                            format!("function[{other}] has it already: rename one of them")
+                        }),
+                );
+            }
+        }
+        for problem in problems {
+            self.problem(problem);
+        }
+    }
+
+    fn function_of(&self, task: u32) -> usize {
+        self.first.partition_point(|first| *first <= task) - 1
     }
 
     fn find(&self, id: &str) -> Option<u32> {
-        self.by_id
-            .get(&hash_id(id))?
+        let hash = hash_id(id);
+        let from = self.by_id.partition_point(|(known, _)| *known < hash);
+        self.by_id[from..]
             .iter()
-            .copied()
+            .take_while(|(known, _)| *known == hash)
+            .map(|(_, task)| *task)
             .find(|task| name_of(&self.functions, &self.first, *task) == id)
-    }
-
-    /// Where other problems keep references from being followed, names that are nowhere are still told.
-    fn check_references_roughly(&mut self, specs: &[FunctionSpec]) {
-        for (at, spec) in specs.iter().enumerate() {
-            let args = spec.args.iter().enumerate().map(|(n, arg)| (format!("args[{n}]"), arg.producer.clone()));
-            let after = spec.after.iter().enumerate().map(|(n, id)| (format!("after[{n}]"), id.clone()));
-            for (key, producer) in args.chain(after) {
-                let known = if let Some(family) = family_of(&producer) {
-                    self.families.iter().any(|known| known.name == family)
-                } else if spec.foreach.iter().any(|axis| producer.contains(&format!("{{{}}}", axis.name))) {
-                    true
-                } else {
-                    self.find(&producer).is_some()
-                };
-                if !known {
-                    let problem = self.unknown(at, &key, spec, &producer);
-                    self.problem(problem);
-                }
-            }
-        }
     }
 
     fn unknown(&self, at: usize, key: &str, spec: &FunctionSpec, producer: &str) -> Problem {
@@ -514,17 +580,17 @@ impl Builder {
             .function(&spec.id)
             .value(producer);
         if let Some(family) = family_of(producer) {
-            return match nearest(family, self.families.iter().map(|family| family.name.as_str())) {
+            return match nearest(family, self.families.iter().take(NEAREST_AMONG).map(|family| family.name.as_str())) {
                 Some(near) => problem.hint(format!("did you mean the family `{near}[*]`?")),
                 None => problem.hint("a family is named by its functions' id before the first placeholder"),
             };
         }
-        if let Some(family) = self.families.iter().position(|family| family.name == producer)
+        if let Some(family) = self.family_index.get(producer).map(|family| *family as usize)
             && self.first[family + 1] - self.first[family] > 1
         {
             return problem.hint(format!("it is a family: `{producer}[*]` is all of it"));
         }
-        if let Some(near) = nearest(producer, self.functions.iter().map(|function| function.id.as_str())) {
+        if let Some(near) = nearest(producer, self.functions.iter().take(NEAREST_AMONG).map(|function| function.id.as_str())) {
             if near == producer {
                 return problem.hint(format!(
                     "its placeholders are not names of this function's sweep: name one instance, or all of it with `{}[*]`",
@@ -540,8 +606,8 @@ impl Builder {
         problem.hint("the producer must be a function of this graph")
     }
 
-    /// Follows every reference of every instance.
-    fn resolve(&mut self, specs: &[FunctionSpec]) -> (Rows<Need>, Rows<Arg>) {
+    /// Follows every reference of every instance; `None` where there are too many to go on.
+    fn resolve(&mut self, specs: &[FunctionSpec]) -> Option<(Rows<Need>, Rows<Arg>)> {
         let total = self.first.last().copied().unwrap_or(0) as usize;
         let mut needs: Rows<Need> = Rows::with_capacity(total);
         let mut args: Rows<Arg> = Rows::with_capacity(total);
@@ -562,7 +628,7 @@ impl Builder {
             }
             for instance in 0..self.first[at + 1] - self.first[at] {
                 let task = self.first[at] + instance;
-                let before = self.problems.len();
+                let before = self.problems.len() + self.unlisted;
                 let mut row: Vec<Need> = Vec::with_capacity(spec.args.len() + spec.after.len());
                 let mut values: Vec<Arg> = Vec::with_capacity(spec.args.len());
                 for (arg, key) in spec.args.iter().zip(&arg_keys) {
@@ -576,14 +642,14 @@ impl Builder {
                     match target {
                         Some(Target::Task(producer)) => {
                             let producer = *producer;
-                            self.check_output(at, key, spec, arg, producer);
+                            self.check_output(at, key, spec, arg, self.function_of(producer));
                             row.push(Need::Task(producer));
                             values.push(Arg::Value { task: producer, index: arg.index });
                         }
                         Some(Target::Group(group)) => {
                             let group = *group;
-                            let function = self.groups[group as usize].function;
-                            self.check_output(at, key, spec, arg, self.first[function as usize]);
+                            let function = self.groups[group as usize].function as usize;
+                            self.check_output(at, key, spec, arg, function);
                             row.push(if arg.succeeded { Need::GroupEnd(group) } else { Need::Group(group) });
                             values.push(Arg::Family { group, index: arg.index, succeeded: arg.succeeded });
                         }
@@ -623,9 +689,9 @@ impl Builder {
                             .function(&spec.id)
                             .hint(format!("at most {edges}; read a whole family with `family[*]`")),
                     );
-                    return (needs, args);
+                    return None;
                 }
-                if self.problems.len() > before {
+                if self.problems.len() + self.unlisted > before {
                     // The other instances would only repeat it.
                     for _ in instance + 1..self.first[at + 1] - self.first[at] {
                         needs.push_row([]);
@@ -635,12 +701,12 @@ impl Builder {
                 }
             }
         }
-        (needs, args)
+        Some((needs, args))
     }
 
     fn target(&mut self, at: usize, key: &str, spec: &FunctionSpec, producer: &str) -> Option<Target> {
         let found = if let Some(name) = family_of(producer) {
-            self.families.iter().position(|family| family.name == name).map(|function| {
+            self.family_index.get(name).map(|function| *function as usize).map(|function| {
                 let next = self.groups.len() as u32;
                 let group = *self.families[function].group.get_or_insert(next);
                 if group == next {
@@ -656,14 +722,19 @@ impl Builder {
             self.find(producer).map(Target::Task)
         };
         if found.is_none() {
-            let problem = self.unknown(at, key, spec, producer);
-            self.problem(problem);
+            if self.is_full() {
+                // Looking for the nearest name is not worth it for one that is not shown.
+                self.unlisted += 1;
+            } else {
+                let problem = self.unknown(at, key, spec, producer);
+                self.problem(problem);
+            }
         }
         found
     }
 
-    fn check_output(&mut self, at: usize, key: &str, spec: &FunctionSpec, arg: &ArgSpec, producer: u32) {
-        let function = &self.functions[self.first.partition_point(|first| *first <= producer) - 1];
+    fn check_output(&mut self, at: usize, key: &str, spec: &FunctionSpec, arg: &ArgSpec, producer: usize) {
+        let function = &self.functions[producer];
         let outputs = function.outputs.len();
         if usize::from(arg.index) >= outputs {
             let id = function.id.clone();
@@ -769,8 +840,8 @@ impl Builder {
         for task in 0..total {
             for arg in args.row(task) {
                 match arg {
-                    Arg::Value { task, index } => read[*task as usize] |= 1 << index,
-                    Arg::Family { group, index, .. } => group_read[*group as usize] |= 1 << index,
+                    Arg::Value { task, index } => read[*task as usize] |= bit(*index),
+                    Arg::Family { group, index, .. } => group_read[*group as usize] |= bit(*index),
                 }
             }
         }
@@ -788,15 +859,15 @@ impl Builder {
                 continue;
             };
             let tasks = if let Some(name) = family_of(id) {
-                self.families
-                    .iter()
-                    .position(|family| family.name == name)
+                self.family_index
+                    .get(name)
+                    .map(|function| *function as usize)
                     .map(|function| self.first[function]..self.first[function + 1])
             } else {
                 self.find(id).map(|task| task..task + 1)
             };
             let Some(tasks) = tasks else {
-                let hint = match nearest(id, self.functions.iter().map(|function| function.id.as_str())) {
+                let hint = match nearest(id, self.functions.iter().take(NEAREST_AMONG).map(|function| function.id.as_str())) {
                     Some(near) => format!("did you mean `{near}.{index}`?"),
                     None => "the producer must be a function of this graph".to_owned(),
                 };
@@ -810,7 +881,7 @@ impl Builder {
                     self.problem(wrong.clone().hint(format!("`{}` has {outputs}", function.id)));
                     break;
                 }
-                kept[task as usize] |= 1 << index;
+                kept[task as usize] |= bit(index);
             }
         }
         kept
@@ -821,6 +892,17 @@ fn name_of(functions: &[Function], first: &[u32], task: u32) -> String {
     let at = first.partition_point(|first| *first <= task) - 1;
     let function = &functions[at];
     if function.axes.is_empty() { function.id.clone() } else { instance_id(function, task - first[at]) }
+}
+
+/// The bit of an output; an output beyond the last bit is a problem already and has none.
+fn bit(output: u16) -> u64 {
+    1_u64.checked_shl(u32::from(output)).unwrap_or(0)
+}
+
+/// Where a place lies in the file, to sort by: the document and the graph first, then the functions.
+fn place_in_file(place: &str) -> usize {
+    let number = place.strip_prefix("function[").and_then(|rest| rest.split_once(']'));
+    number.and_then(|(number, _)| number.parse::<usize>().ok()).map_or(0, |number| number + 1)
 }
 
 /// `train` of `train[*]`.
@@ -840,7 +922,7 @@ fn default_family(spec: &FunctionSpec) -> String {
 fn uses_axis(text: &str, axes: &[Axis]) -> bool {
     !axes.is_empty() && text.contains('{') && {
         let known = |name: &str| axes.iter().any(|axis| axis.name == name);
-        pieces(text, known).iter().any(|piece| matches!(piece, crate::Piece::Name(_)))
+        pieces(text, known).iter().any(|piece| matches!(piece, Piece::Name(_)))
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) struct Assembly {
     defaults: Defaults,
     budget: Budget,
     functions_max: usize,
+    bytes_max: u64,
     pub(crate) report: Report,
 }
 
@@ -31,6 +32,7 @@ impl Assembly {
             defaults: Defaults::default(),
             budget: Budget { left: values, max: values },
             functions_max: limits.functions as usize,
+            bytes_max: limits.bytes,
             report: Report::new(limits.problems),
         }
     }
@@ -72,6 +74,12 @@ impl Assembly {
     }
 
     pub(crate) fn finish(mut self) -> Result<GraphSpec, Vec<Problem>> {
+        let laid = self.defaults.weight().saturating_mul(self.functions.len() as u64);
+        if laid > self.bytes_max {
+            let problem = Problem::new("defaults", "defaults that are too long for so many functions");
+            let hint = format!("they would take {laid} bytes; at most {} are allowed", self.bytes_max);
+            self.report.add(problem.hint(hint));
+        }
         if !self.report.is_empty() {
             return Err(self.report.into_problems());
         }

@@ -10,6 +10,7 @@ use dunnage_model::{Cost, DeviceKind, MilliCores, MilliShare, VariantSpec};
 const CPUS_MAX: f64 = 100_000.0;
 const GPUS_MAX: i64 = 4096;
 const CUSTOM_MAX: i64 = 1 << 40;
+const CUSTOM_NAMES_MAX: usize = 64;
 
 /// A cost, and whether it says something of CUDA: `false` undoes a default.
 pub(crate) fn cost(node: &Node<'_>, at: &Place<'_>, report: &mut Report) -> (Cost, Option<bool>) {
@@ -117,6 +118,11 @@ fn custom(node: &Node<'_>, at: &Place<'_>, report: &mut Report) -> Vec<(String, 
     let Some(table) = scalar::table(node, at, "custom = { licence = 1 }", report) else {
         return Vec::new();
     };
+    if table.len() > CUSTOM_NAMES_MAX {
+        let count = Node::Int(table.len() as i128);
+        report.wrong(at, &count, "too many resources", format!("at most {CUSTOM_NAMES_MAX}"));
+        return Vec::new();
+    }
     let mut out = Vec::with_capacity(table.len());
     for (name, node) in table {
         let at = at.key(name);

@@ -6,7 +6,8 @@ use super::keys::{DEFAULTS, unknown_key};
 use super::node::Node;
 use super::report::{Place, Report};
 use super::scalar;
-use dunnage_model::FunctionSpec;
+use dunnage_model::{Cost, FunctionSpec};
+use std::collections::HashSet;
 
 /// What the table says, in the shape of a function.
 #[derive(Debug, Default)]
@@ -19,7 +20,9 @@ impl Defaults {
     /// Reads the table.
     pub(crate) fn read(node: &Node<'_>, at: &Place<'_>, report: &mut Report) -> Self {
         let mut defaults = Self::default();
-        let Some(table) = scalar::table(node, at, "[defaults]\n  retry = { max = 2 }", report) else {
+        let Some(table) =
+            scalar::table(node, at, "write `[defaults]` on a line of its own, and the keys below it", report)
+        else {
             return defaults;
         };
         for (key, node) in table {
@@ -28,6 +31,29 @@ impl Defaults {
             }
         }
         defaults
+    }
+
+    /// About how many bytes every function takes up more by these defaults. A short document may have
+    /// many functions and long defaults, and its product is what must stay bounded.
+    pub(crate) fn weight(&self) -> u64 {
+        let texts =
+            |texts: &[String]| texts.iter().map(|text| text.len() + size_of::<String>()).sum::<usize>();
+        let cost = |cost: &Cost| {
+            let names = cost.custom.iter().map(|(name, _)| name.len() + 32).sum::<usize>();
+            names + cost.gpu_model.as_ref().map_or(0, String::len)
+        };
+        let spec = &self.spec;
+        let env = spec.env.iter().map(|(name, value)| name.len() + value.len() + 48).sum::<usize>();
+        let variants = &spec.variants;
+        let all = env
+            + texts(&spec.compensate)
+            + size_of_val(spec.outputs.as_slice())
+            + size_of_val(variants.as_slice())
+            + variants.iter().map(|variant| cost(&variant.cost)).sum::<usize>()
+            + cost(&spec.cost)
+            + spec.dir.as_ref().map_or(0, String::len)
+            + spec.node.as_ref().map_or(0, String::len);
+        all as u64
     }
 
     /// Fills what a function does not say itself.
@@ -74,11 +100,7 @@ impl Defaults {
         if function.dir.is_none() {
             function.dir.clone_from(dir);
         }
-        for (name, value) in env {
-            if !function.env.iter().any(|(own, _)| own == name) {
-                function.env.push((name.clone(), value.clone()));
-            }
-        }
+        lay_env(env, &mut function.env);
         // Whole GPUs and a share of one exclude each other: one of them said here undoes the other there.
         let (gpus, gpu_share) = (function.cost.gpus, function.cost.gpu_share);
         function.cost.inherit(cost);
@@ -94,5 +116,17 @@ impl Defaults {
             (Some(only), None) | (None, Some(only)) => Some(only.finish()),
             (None, None) => None,
         };
+    }
+}
+
+fn lay_env(base: &[(String, String)], own: &mut Vec<(String, String)>) {
+    // Both are short but for a hostile document, where comparing each with each would take minutes.
+    let many = own.len() * base.len() > 4096;
+    let names: HashSet<String> = own.iter().filter(|_| many).map(|(name, _)| name.clone()).collect();
+    for (name, value) in base {
+        let said = if many { names.contains(name) } else { own.iter().any(|(known, _)| known == name) };
+        if !said {
+            own.push((name.clone(), value.clone()));
+        }
     }
 }

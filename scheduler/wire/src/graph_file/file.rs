@@ -136,7 +136,7 @@ fn read_text(path: &Path, max: u64) -> Result<String, FileError> {
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let bytes = error.as_bytes();
-        let line = bytes[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = String::from_utf8_lossy(&bytes[..valid]).matches('\n').count() + 1;
         FileError::NotUtf8 {
             path: path.to_owned(),
             line,

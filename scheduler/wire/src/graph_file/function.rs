@@ -1,13 +1,16 @@
 //! One `[[function]]`.
 
+use super::code::{params, python};
 use super::cost;
-use super::keys::{FUNCTION, OUTPUT, PYTHON, duplicates, unknown_key};
+use super::keys::{FUNCTION, unknown_key};
 use super::node::Node;
 use super::report::{Place, Report};
 use super::retry::{RetryDraft, retry};
 use super::scalar::{self, Bare};
+use super::signal::signal;
 use super::sweep::{Budget, foreach};
-use dunnage_model::{ArgSpec, Code, FunctionSpec, Literal, OutputKind, OutputSpec, Problem, nearest};
+use super::values::{args, outputs};
+use dunnage_model::{Code, FunctionSpec, Problem};
 
 /// What of a function cannot be said in its spec before the defaults are known.
 #[derive(Debug, Default)]
@@ -60,9 +63,9 @@ pub(crate) fn function(
             "kernel" => {
                 codes.push("kernel");
                 let name = scalar::name(node, &here, report).unwrap_or_default();
-                let params = table.iter().find(|(key, _)| key == "params");
-                let params = params.map(|(key, node)| params_table(node, &at.key(key), report));
-                spec.code = Code::Kernel { name, params: params.unwrap_or_default() };
+                let given = table.iter().find(|(key, _)| key == "params");
+                let given = given.map(|(key, node)| params(node, &at.key(key), report));
+                spec.code = Code::Kernel { name, params: given.unwrap_or_default() };
             }
             "params" if has("kernel") => {}
             "params" => report.add(
@@ -148,119 +151,6 @@ pub(crate) fn shared(
     true
 }
 
-fn args(node: &Node<'_>, at: &Place<'_>, report: &mut Report) -> Vec<ArgSpec> {
-    const EXAMPLE: &str = "args = [[\"prepare\", 0]]";
-    let items = scalar::list(node, at, "a list of (producer id, index)", EXAMPLE, report).unwrap_or_default();
-    // `args = ["prepare", 0]` is one pair without the list around it.
-    if let [Node::Text(_), Node::Int(_)] = items {
-        report.wrong(at, node, "must be a list of (producer id, index)", format!("args = [{node}]"));
-        return Vec::new();
-    }
-    let mut args = Vec::with_capacity(items.len());
-    for (n, item) in items.iter().enumerate() {
-        if let Some(arg) = arg(item, &at.index(n), report) {
-            args.push(arg);
-        }
-    }
-    args
-}
-
-fn arg(node: &Node<'_>, at: &Place<'_>, report: &mut Report) -> Option<ArgSpec> {
-    const EXAMPLE: &str = "[\"prepare\", 0], or [\"train[*]\", 0, \"succeeded\"]";
-    let hint = match node {
-        Node::Text(id) => format!("[{id:?}, 0] reads its first output; `after` only waits for it"),
-        _ => EXAMPLE.to_owned(),
-    };
-    let items = scalar::list(node, at, "(producer id, index)", &hint, report)?;
-    if !(2..=3).contains(&items.len()) {
-        report.wrong(at, node, "must be (producer id, index)", EXAMPLE);
-        return None;
-    }
-    let producer = scalar::name(&items[0], &at.index(0), report);
-    let index = scalar::whole(&items[1], &at.index(1), 0..=i64::from(u16::MAX), report);
-    let succeeded = match items.get(2) {
-        Some(third) => scalar::word(third, &at.index(2), &[("succeeded", true)], report)?,
-        None => false,
-    };
-    Some(ArgSpec { producer: producer?, index: index? as u16, succeeded })
-}
-
-fn python(node: &Node<'_>, at: &Place<'_>, report: &mut Report) -> Code {
-    let mut call = String::new();
-    let mut pure = false;
-    if let Some(table) = scalar::table(node, at, "python = { call = \"module:function\" }", report) {
-        for (key, node) in table {
-            let here = at.key(key);
-            match key.as_ref() {
-                "call" => call = call_name(node, &here, report).unwrap_or_default(),
-                "pure" => pure = scalar::boolean(node, &here, report).unwrap_or_default(),
-                other => unknown_key(report, &PYTHON, other, at),
-            }
-        }
-        if !table.iter().any(|(key, _)| key == "call") {
-            let problem = Problem::new(at.key("call").to_string(), "does not say what to call");
-            report.add(problem.hint("python = { call = \"module:function\" }"));
-        }
-    }
-    Code::Python { call, pure }
-}
-
-/// `package.module:function`, where the function may be inside a class.
-fn call_name(node: &Node<'_>, at: &Place<'_>, report: &mut Report) -> Option<String> {
-    let call = scalar::text(node, at, report)?;
-    let dotted = |part: &str| {
-        part.split('.').all(|name| {
-            name.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
-                && name.chars().all(|c| c.is_alphanumeric() || c == '_')
-        })
-    };
-    if call.split_once(':').is_some_and(|(module, function)| dotted(module) && dotted(function)) {
-        return Some(call);
-    }
-    report.wrong(at, node, "not the name of a Python function", "write it like \"module:function\"");
-    None
-}
-
-fn outputs(node: &Node<'_>, at: &Place<'_>, report: &mut Report) -> Vec<OutputSpec> {
-    let hint = "outputs = [\"file\"], with kinds file, dir, npy, json";
-    let items = scalar::list(node, at, "a list of kinds", hint, report).unwrap_or_default();
-    let mut outputs = Vec::with_capacity(items.len().min(64));
-    if items.len() > 64 {
-        let count = Node::Int(items.len() as i128);
-        report.wrong(at, &count, "too many outputs", "at most 64; a `dir` holds any number of files");
-        return outputs;
-    }
-    for (n, item) in items.iter().enumerate() {
-        if let Some(output) = output(item, &at.index(n), report) {
-            outputs.push(output);
-        }
-    }
-    outputs
-}
-
-fn output(node: &Node<'_>, at: &Place<'_>, report: &mut Report) -> Option<OutputSpec> {
-    if let Node::Text(_) = node {
-        let kind = scalar::word(node, at, &OutputKind::NAMES, report)?;
-        return Some(OutputSpec { kind, size: None });
-    }
-    let table = scalar::table(node, at, "\"file\", or { kind = \"file\", size = \"100MiB\" }", report)?;
-    let mut kind = None;
-    let mut size = None;
-    for (key, node) in table {
-        let here = at.key(key);
-        match key.as_ref() {
-            "kind" => kind = scalar::word(node, &here, &OutputKind::NAMES, report),
-            "size" => size = scalar::bytes(node, &here, Bare::Refused, report),
-            other => unknown_key(report, &OUTPUT, other, at),
-        }
-    }
-    if !table.iter().any(|(key, _)| key == "kind") {
-        let problem = Problem::new(at.key("kind").to_string(), "an output without a kind");
-        report.add(problem.hint("kind = \"file\", or dir, npy, json"));
-    }
-    Some(OutputSpec { kind: kind?, size })
-}
-
 fn env(node: &Node<'_>, at: &Place<'_>, report: &mut Report) -> Vec<(String, String)> {
     const EXAMPLE: &str = "env = { WANDB_MODE = \"offline\" }";
     let Some(table) = scalar::table(node, at, EXAMPLE, report) else {
@@ -287,97 +177,4 @@ fn env(node: &Node<'_>, at: &Place<'_>, report: &mut Report) -> Vec<(String, Str
         }
     }
     env
-}
-
-/// The numbers of Linux on x86-64 and arm64, for which they are the same.
-const SIGNALS: [(&str, i32); 31] = [
-    ("HUP", 1),
-    ("INT", 2),
-    ("QUIT", 3),
-    ("ILL", 4),
-    ("TRAP", 5),
-    ("ABRT", 6),
-    ("BUS", 7),
-    ("FPE", 8),
-    ("KILL", 9),
-    ("USR1", 10),
-    ("SEGV", 11),
-    ("USR2", 12),
-    ("PIPE", 13),
-    ("ALRM", 14),
-    ("TERM", 15),
-    ("STKFLT", 16),
-    ("CHLD", 17),
-    ("CONT", 18),
-    ("STOP", 19),
-    ("TSTP", 20),
-    ("TTIN", 21),
-    ("TTOU", 22),
-    ("URG", 23),
-    ("XCPU", 24),
-    ("XFSZ", 25),
-    ("VTALRM", 26),
-    ("PROF", 27),
-    ("WINCH", 28),
-    ("IO", 29),
-    ("PWR", 30),
-    ("SYS", 31),
-];
-
-fn signal(node: &Node<'_>, at: &Place<'_>, report: &mut Report) -> Option<i32> {
-    let Node::Text(text) = node else {
-        return scalar::whole(node, at, 1..=31, report).map(|number| number as i32);
-    };
-    let name = text.strip_prefix("SIG").unwrap_or(text);
-    if let Some((_, number)) = SIGNALS.iter().find(|(known, _)| *known == name) {
-        return Some(*number);
-    }
-    let hint = match nearest(name, SIGNALS.iter().map(|(known, _)| *known)) {
-        Some(near) => format!("did you mean \"{near}\"?"),
-        None => "a name like \"TERM\", \"INT\" or \"USR1\", or a number from 1 to 31".to_owned(),
-    };
-    report.wrong(at, node, "unknown signal", hint);
-    None
-}
-
-fn params_table(node: &Node<'_>, at: &Place<'_>, report: &mut Report) -> Vec<(String, Literal)> {
-    let Some(table) = scalar::table(node, at, "params = { alpha = 1.0 }", report) else {
-        return Vec::new();
-    };
-    table.iter().map(|(key, node)| (key.clone().into_owned(), literal(node, &at.key(key), report))).collect()
-}
-
-fn literal(node: &Node<'_>, at: &Place<'_>, report: &mut Report) -> Literal {
-    match node {
-        Node::Null => Literal::Null,
-        Node::Bool(value) => Literal::Bool(*value),
-        Node::Int(value) => match i64::try_from(*value) {
-            Ok(value) => Literal::Int(value),
-            Err(_) => {
-                let hint = format!("from {} to {}, or with a point", i64::MIN, i64::MAX);
-                report.wrong(at, node, "a number out of range", hint);
-                Literal::Null
-            }
-        },
-        Node::Float(value) if value.is_finite() => Literal::Float(*value),
-        Node::Float(_) => {
-            report.wrong(at, node, "a number out of range", "a parameter must be finite");
-            Literal::Null
-        }
-        Node::Text(text) => Literal::Text(text.clone().into_owned()),
-        Node::Date(_) => {
-            report.wrong_type(at, node, "a value that JSON can say", "");
-            Literal::Null
-        }
-        Node::List(items) => Literal::List(
-            items.iter().enumerate().map(|(n, item)| literal(item, &at.index(n), report)).collect(),
-        ),
-        Node::Table(entries) => {
-            duplicates(entries, at, report);
-            let entry = |(key, node): &(std::borrow::Cow<'_, str>, Node<'_>)| {
-                (key.clone().into_owned(), literal(node, &at.key(key), report))
-            };
-            Literal::Table(entries.iter().map(entry).collect())
-        }
-    }
 }

@@ -13,7 +13,7 @@ const PRIORITY_MAX: i64 = 1_000_000;
 pub(crate) fn graph(node: &Node<'_>, at: &Place<'_>, spec: &mut GraphSpec, report: &mut Report) {
     const ON_FAILURE: [(&str, OnFailure); 2] =
         [("compensate", OnFailure::Compensate), ("keep", OnFailure::Keep)];
-    let hint = "[graph]\n  name = \"my-graph\"";
+    let hint = "write `[graph]` on a line of its own, and the keys below it";
     let Some(table) = scalar::table(node, at, hint, report) else {
         return;
     };

@@ -21,6 +21,7 @@
 //! ```
 
 mod assembly;
+mod code;
 mod cost;
 mod defaults;
 mod file;
@@ -34,8 +35,10 @@ mod places;
 mod report;
 mod retry;
 mod scalar;
+mod signal;
 mod sweep;
 mod toml_text;
+mod values;
 
 pub use file::{FileError, decode_text, read};
 pub use json::{decode_json, decode_json_text};

@@ -120,7 +120,10 @@ fn spend(
     budget: &mut Budget,
     report: &mut Report,
 ) -> Option<()> {
-    if let Some(left) = budget.left.checked_sub(count) {
+    // A single value makes no further instance. Of axes with two or more values the sum is at most
+    // the product, so that no graph is refused here that the model would have taken.
+    let charge = if count == 1 { 0 } else { count };
+    if let Some(left) = budget.left.checked_sub(charge) {
         budget.left = left;
         return Some(());
     }

@@ -1,0 +1,195 @@
+//! From a state directory and a device selection to a shell that is ready to run.
+
+use crate::shell::{Input, Shell, ShellOptions};
+use dunnage_core::Scheduler;
+use dunnage_devices::{GpuEnv, OpenOptions, Selection};
+use dunnage_exec::gpu_lock::GpuLock;
+use dunnage_exec::logs::LogKeeper;
+use dunnage_exec::values::ValueStore;
+use dunnage_exec::{Engine, LocalConfig, LocalEngine};
+use dunnage_model::{Bytes, Event, NodeSpec};
+use dunnage_store::{EnvStore, Journal, Segments, SqliteJournal, StateDir, SystemClocks, Writer};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How long a kernel worker without calls stays.
+const WORKER_IDLE: Duration = Duration::from_secs(30);
+
+/// Everything a shell is made from.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) state_dir: PathBuf,
+    pub(crate) devices: Selection,
+    pub(crate) resources: BTreeMap<String, u64>,
+    pub(crate) ignore_foreign_below: Bytes,
+    pub(crate) gpu_env: GpuEnv,
+    pub(crate) log_max: u64,
+    pub(crate) values_tmpfs: u64,
+    pub(crate) workers: Option<u32>,
+    pub(crate) probe_timeout: Duration,
+    /// Whether to take the locks of the GPUs, so that runs beside this one keep off them.
+    pub(crate) lock_gpus: bool,
+}
+
+/// A shell, and what belongs to its process.
+pub(crate) struct Ready {
+    pub(crate) shell: Shell,
+    pub(crate) sender: mpsc::UnboundedSender<Input>,
+    pub(crate) segments: SegmentReader,
+    /// Held as long as the process runs.
+    pub(crate) locks: Vec<GpuLock>,
+    pub(crate) found: crate::shell::Found,
+    pub(crate) rundir: PathBuf,
+}
+
+/// Reads packed logs, from any thread.
+pub(crate) type SegmentReader =
+    Arc<dyn Fn(dunnage_store::Place) -> Result<Vec<u8>, dunnage_store::StoreError> + Send + Sync>;
+
+/// The options with which the devices of a setup are opened.
+pub(crate) fn open_options(resources: &BTreeMap<String, u64>, deadline: Duration) -> OpenOptions {
+    let exe: OsString = crate::exe().into();
+    OpenOptions { probe_command: vec![exe, "__nvml-probe".into()], custom: resources.clone(), deadline }
+}
+
+/// Opens the store, the devices and the engine, and takes in what lived before.
+pub(crate) async fn prepare(setup: &Setup) -> Result<Ready, String> {
+    let dir = StateDir::open(&setup.state_dir).map_err(|error| error.in_full())?;
+    let state_dir = dir.path().to_owned();
+    let folder = |name: &str| dir.folder(name).map_err(|error| error.in_full());
+    let (values_dir, logs_dir, live_logs, env_dir) =
+        (folder("values")?, folder("logs")?, folder("live-logs")?, folder("env")?);
+    let rundir = dunnage_exec::rundir::choose(&state_dir).map_err(|error| error.to_string())?.path;
+    let mut journal = SqliteJournal::open(dir, Box::new(SystemClocks)).map_err(|error| error.in_full())?;
+    let loaded = journal.load().map_err(|error| error.in_full())?;
+    for damage in &loaded.damaged {
+        eprintln!("dunnage: {damage}");
+    }
+    let history = journal.reader().map_err(|error| error.in_full())?;
+    let (sender, inputs) = mpsc::unbounded_channel();
+    let notices = sender.clone();
+    let writer = Writer::spawn(
+        Box::new(journal),
+        Box::new(move |notice| drop(notices.send(Input::Notice(notice)))),
+    );
+
+    let opened = dunnage_devices::open(&setup.devices, &open_options(&setup.resources, setup.probe_timeout))
+        .map_err(|error| error.to_string())?;
+    let mut source = opened.source;
+    let mut node = source.inventory().map_err(|error| error.to_string())?;
+    let mut notes = opened.notes;
+    let locks = if setup.lock_gpus { take_locks(&mut node, &mut notes)? } else { Vec::new() };
+    let cores = (node.cpu.capacity.0 as usize).div_ceil(1000).max(1);
+    let mut core = Scheduler::new(dunnage_strategies::strategies());
+    core.replay(loaded.clock.now(), Event::NodeSeen(Arc::new(node)));
+
+    let token = loaded.token.clone();
+    let (events, mut engine_events) = mpsc::unbounded_channel();
+    let engine = LocalEngine::new(
+        LocalConfig {
+            rundir: rundir.clone(),
+            token: token.clone(),
+            exe: crate::exe(),
+            launcher_wrap: Vec::new(),
+            workers: setup.workers.map_or(cores, |n| n as usize),
+            worker_idle: WORKER_IDLE,
+        },
+        events,
+    )
+    .map_err(|error| format!("cannot use the runtime directory `{}`: {error}", rundir.display()))?;
+    let heard = sender.clone();
+    tokio::spawn(async move {
+        while let Some(event) = engine_events.recv().await {
+            if heard.send(Input::Engine(event)).is_err() {
+                break;
+            }
+        }
+    });
+    let sampler = crate::shell::Sampler::spawn(source, opened.mock_load, sender.clone())
+        .map_err(|error| format!("cannot start the device thread: {error}"))?;
+    let scratch = rundir.join("scratch");
+    std::fs::create_dir_all(&scratch).map_err(|error| format!("cannot make `{}`: {error}", scratch.display()))?;
+    let tmpfs = rundir.join("values");
+    let values = ValueStore::new(values_dir, Some(tmpfs), setup.values_tmpfs)
+        .map_err(|error| format!("cannot make the folders for values: {error}"))?;
+    let segments = Segments::open(&logs_dir).map_err(|error| error.in_full())?;
+    let reader: SegmentReader = Arc::new(segments.reader());
+    let effects = crate::shell::Effects {
+        values,
+        logs: LogKeeper::new(&rundir, live_logs, setup.log_max)
+            .map_err(|error| format!("cannot make the folder for logs: {error}"))?,
+        outputs: BTreeMap::new(),
+        segments,
+        scratch,
+        rundir: rundir.clone(),
+        inspecting: 0,
+        memory: engine.caps().memory,
+        with_files: BTreeSet::new(),
+        kept_logs: BTreeSet::new(),
+    };
+    let mut shell = Shell::new(crate::shell::Parts {
+        core,
+        clock: loaded.clock,
+        history,
+        environments: EnvStore::open(&env_dir).map_err(|error| error.in_full())?,
+        engine,
+        effects,
+        options: ShellOptions {
+            ignore_foreign_below: setup.ignore_foreign_below,
+            gpu_env: setup.gpu_env,
+            notes,
+            state_dir: state_dir.clone(),
+            rundir: rundir.clone(),
+            token,
+        },
+        sender: sender.clone(),
+        inputs,
+        sampler: Some(sampler),
+        writer,
+        next_graph: loaded.next_graph.0.max(1),
+        next_seq: loaded.next_seq,
+    });
+    let found = shell.recover(loaded.live).await?;
+    Ok(Ready { shell, sender, segments: reader, locks, found, rundir })
+}
+
+/// Takes the lock of each GPU that is free; the others belong to a run beside this one and are left out.
+fn take_locks(node: &mut NodeSpec, notes: &mut Vec<String>) -> Result<Vec<GpuLock>, String> {
+    let folder = dunnage_exec::gpu_lock::shared_folder();
+    let mut locks = Vec::new();
+    for gpu in &mut node.gpus {
+        match GpuLock::try_take(&folder, &gpu.uuid) {
+            Ok(lock) => locks.push(lock),
+            Err(error) => {
+                gpu.allocatable = false;
+                notes.push(format!("{} is left to another run: {error}", gpu.device));
+            }
+        }
+    }
+    Ok(locks)
+}
+
+/// A machine as it is seen without a shell: for `plan` and `devices`.
+pub(crate) fn look(selection: &Selection, resources: &BTreeMap<String, u64>, deadline: Duration) -> Result<Look, dunnage_devices::SourceError> {
+    let opened = dunnage_devices::open(selection, &open_options(resources, deadline))?;
+    let mut source = opened.source;
+    let node = source.inventory()?;
+    Ok(Look { node, samples: source.sample(), notes: opened.notes })
+}
+
+/// What was seen.
+#[derive(Debug)]
+pub(crate) struct Look {
+    pub(crate) node: NodeSpec,
+    pub(crate) samples: Vec<dunnage_model::DeviceSample>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Whether a path lies in a state directory of ours.
+pub(crate) fn is_state_dir(path: &Path) -> bool {
+    path.join("VERSION").is_file()
+}

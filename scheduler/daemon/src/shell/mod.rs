@@ -1,0 +1,24 @@
+//! The loop that owns the scheduler, and everything that stands directly around it.
+//!
+//! One task owns the state. Inputs arrive on one channel: requests of clients, events of the engine,
+//! notices of the journal, samples of devices, plans. Each is turned into an event, the core answers
+//! with decisions, the facts go to the journal, and only when they are committed are the decisions
+//! carried out and the requests answered.
+
+mod effects;
+mod input;
+mod meta;
+mod outcome;
+mod owner;
+mod recovery;
+mod sampler;
+mod translate;
+mod views;
+
+pub(crate) use effects::Effects;
+pub(crate) use input::{Command, Input, LogPart, NewGraph, Refused, Reply};
+pub(crate) use meta::Meta;
+pub(crate) use owner::{Parts, Shell, ShellOptions, Stopped};
+pub(crate) use recovery::Found;
+pub(crate) use sampler::Sampler;
+pub(crate) use views::devices;

@@ -1,0 +1,143 @@
+//! From what the store holds to a running shell: graphs are built from their texts, facts replayed, and
+//! what became of open attempts is learned from their claims.
+
+use super::input::Refused;
+use super::owner::{Shell, submission};
+use crate::accept;
+use dunnage_core::Scheduler;
+use dunnage_exec::Recovered;
+use dunnage_model::{AttemptId, Code, Event, Graph, GraphId, Limits, TaskState};
+use dunnage_store::{FactRow, GraphRow, LiveGraph, Write};
+use dunnage_wire::graph_file;
+use dunnage_wire::journal::decode_facts;
+use std::sync::Arc;
+
+/// What was found when the daemon came back.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Found {
+    /// Graphs that go on.
+    pub(crate) graphs: usize,
+    /// Attempts that still run.
+    pub(crate) running: usize,
+    /// Attempts that ended meanwhile.
+    pub(crate) ended: usize,
+    /// Attempts that never started, and are placed anew.
+    pub(crate) never_started: usize,
+    /// Attempts of which nothing is left and nothing is known.
+    pub(crate) died: usize,
+}
+
+/// The graph of a row, built again. What was once accepted is not refused for its size.
+pub(crate) fn graph_of(row: &GraphRow) -> Result<Graph, String> {
+    let limits = graph_file::Limits { functions: u32::MAX, bytes: u64::MAX, problems: 3 };
+    let told = |problems: Vec<dunnage_model::Problem>| {
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
+    let decoded = graph_file::decode_json_text(row.spec.clone(), &limits).map_err(told)?;
+    let limits = Limits { functions: u32::MAX, edges: usize::MAX, problems: 3 };
+    let mut spec = decoded.spec;
+    // The name may come from the file's name, which is not part of its text.
+    spec.name = Some(row.name.clone());
+    accept::build(spec, &limits).map_err(|rejected| match rejected {
+        accept::Rejected::Invalid(problems) | accept::Rejected::Refused(problems) => told(problems),
+    })
+}
+
+/// Replays a graph's facts into a scheduler.
+pub(crate) fn replay(core: &mut Scheduler, row: GraphRow, facts: &[FactRow]) -> Result<(), String> {
+    let graph = Arc::new(graph_of(&row)?);
+    core.replay(row.submitted_at, Event::Submitted(Box::new(submission(&row, graph))));
+    for record in facts {
+        decode_facts(&record.body, &mut |fact| core.replay(fact.at, fact.event))
+            .map_err(|error| format!("record {} of graph {}: {error}", record.seq, row.id))?;
+    }
+    Ok(())
+}
+
+impl Shell {
+    /// Takes in what lived when the last daemon ended. Facts of different graphs are replayed one graph
+    /// after another: they meet only in the ledger, and there only sums matter.
+    pub(crate) async fn recover(&mut self, live: Vec<LiveGraph>) -> Result<Found, String> {
+        let mut found = Found::default();
+        for LiveGraph { row, facts, damaged } in live {
+            let id = row.id;
+            let meta = self.meta(&row).map_err(|refused| match refused {
+                Refused::NotFound(text)
+                | Refused::Forbidden(text)
+                | Refused::Conflict(text)
+                | Refused::Broken(text) => text,
+                Refused::Impossible(_) => String::new(),
+            });
+            let replayed = if damaged {
+                Err("some of its facts are damaged, so what it has started is not known".to_owned())
+            } else {
+                meta.and_then(|meta| replay(&mut self.core, row, &facts).map(|()| meta))
+            };
+            match replayed {
+                Ok(meta) => {
+                    self.metas.insert(id, meta);
+                    self.prepare(id);
+                    found.graphs += 1;
+                }
+                Err(reason) => {
+                    eprintln!("dunnage: graph {id} was set aside: {reason}");
+                    self.core.remove(id);
+                    self.write(Write::SetAside { graph: id, seq: None, reason });
+                }
+            }
+        }
+        self.learn_of_open_attempts(&mut found).await;
+        let mut decisions = Vec::new();
+        let now = self.clock.now();
+        self.core.resume(now, &mut decisions);
+        self.gather(now, decisions);
+        let over: Vec<GraphId> = self.core.graphs().filter(|run| run.ended.is_some()).map(|run| run.id).collect();
+        for id in over {
+            self.note_end(id);
+        }
+        Ok(found)
+    }
+
+    async fn learn_of_open_attempts(&mut self, found: &mut Found) {
+        let mut commands: Vec<AttemptId> = Vec::new();
+        let mut calls: Vec<AttemptId> = Vec::new();
+        for run in self.core.graphs() {
+            for task in 0..run.graph.len() {
+                if let TaskState::Running(running) = &run.slots()[task as usize].state {
+                    let attempt = run.id.task(task).attempt(running.attempt);
+                    match run.graph.function(task).code {
+                        Code::Command(_) => commands.push(attempt),
+                        Code::Kernel { .. } | Code::Python { .. } => calls.push(attempt),
+                    }
+                }
+            }
+        }
+        // Workers end with their daemon, and what they ran is pure.
+        for attempt in calls {
+            found.never_started += 1;
+            self.handle_quietly(Event::NeverStarted { attempt });
+        }
+        for (attempt, what) in self.engine.recover(commands).await {
+            match what {
+                Recovered::Running { pid } => {
+                    found.running += 1;
+                    self.pids.insert(attempt, pid);
+                    self.handle_quietly(Event::Started { attempt });
+                }
+                Recovered::Ended(outcome) => {
+                    found.ended += 1;
+                    self.inspect_recovered(attempt, *outcome);
+                }
+                Recovered::NeverStarted => {
+                    found.never_started += 1;
+                    self.handle_quietly(Event::NeverStarted { attempt });
+                }
+                Recovered::Died => {
+                    found.died += 1;
+                    let outcome = dunnage_exec::Outcome::bare(dunnage_exec::Ending::ShimDied);
+                    self.inspect_recovered(attempt, outcome);
+                }
+            }
+        }
+    }
+}
