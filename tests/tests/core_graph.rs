@@ -367,7 +367,7 @@ fn a_sweep_may_name_single_instances_which_makes_a_pipeline() {
 fn a_sweep_may_not_name_instances_that_are_not_there() {
     check(
         [f("a-{n}").times("n", 2).outputs(1), f("b-{n}").times("n", 4).arg("a-{n}", 0)],
-        "function[1].args[0] of `b-{n}`: no function has this id: `a-2`\n  hint: did you mean `a-{n}`?",
+        "function[1].args[0] of `b-{n}`: no function has this id: `a-2`\n  hint: the sweep `a-{n}` has no such instance; its last is `a-1`",
     );
 }
 

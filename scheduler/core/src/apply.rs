@@ -174,6 +174,11 @@ impl Scheduler {
         for (task, cause) in hopeless {
             run.settle(task, TaskState::Cancelled { cause }, &mut parts);
         }
+        if sealed {
+            for task in 0..run.graph.len() {
+                run.free_if_unread(task, &mut parts);
+            }
+        }
         // Tasks that were ready may wait for more members of a family now.
         run.demote();
         self.want_plan(id, out);
@@ -455,6 +460,9 @@ impl GraphRun {
         self.set_state(task, TaskState::Waiting);
         if self.slots[task as usize].missing == 0 {
             self.make_ready(task, parts);
+        } else if self.is_hopeless(task) {
+            // Its producer was made again while it ran, and failed.
+            self.settle(task, TaskState::Cancelled { cause: Cause::UpstreamFailed }, parts);
         }
     }
 

@@ -41,7 +41,7 @@ impl Scheduler {
             return;
         };
         if run.is_at_limit(id.index) {
-            run.park(id.index, class, &mut parts);
+            run.park(id.index, &mut parts);
             return;
         }
         let Some(placement) = self.propose(id.graph, id.index) else {

@@ -49,6 +49,9 @@ impl Scheduler {
         let why = |code, text: String| Why { code, text };
         let reason = match &slot.state {
             TaskState::Waiting if run.held => why("held", "the graph is kept back: `dunnage release` lets it go".to_owned()),
+            TaskState::Waiting if run.is_planning() && slot.missing == 0 => {
+                why("planning", "waits for the plan of its graph".to_owned())
+            }
             TaskState::Waiting => {
                 let open = self.open_needs(id);
                 why("dependency", format!("waits for {}", open.join(", ")))

@@ -74,10 +74,14 @@ impl Scheduler {
             return Err(format!("{queued} tasks are to be in the queue and {} are", self.queue.len()));
         }
         // Attempts of forgotten graphs and attempts that were overtaken hold nothing.
-        if self.ledger.holdings().count() != running {
+        if self.ledger.holdings().len() != running {
+            let idle = self.ledger.holdings().map(|(attempt, _)| *attempt).find(|attempt| {
+                let run = self.graphs.get(&attempt.task.graph);
+                run.is_none_or(|run| !run.is_current(attempt.task.index, attempt.attempt))
+            });
             return Err(format!(
-                "{running} tasks run and {} attempts hold devices",
-                self.ledger.holdings().count()
+                "{running} tasks run and {} attempts hold devices, {idle:?} without running",
+                self.ledger.holdings().len()
             ));
         }
         Ok(())

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The key in `parked` of tasks that wait for the graph's own limit.
-const WHOLE_GRAPH: u32 = u32::MAX;
+const WHOLE_GRAPH: ClassCache = (u32::MAX, 0, None);
 
 /// A function, a factor of memory as bits, and where the plan wants it.
 type ClassCache = (u32, u64, Option<(u8, dunnage_model::DeviceId)>);
@@ -62,8 +62,12 @@ pub struct GraphRun {
     depth: Vec<u32>,
     /// Running instances of functions that bound them.
     running_of: BTreeMap<u32, u32>,
-    /// Ready tasks that wait for their function's own limit, or under [`WHOLE_GRAPH`] for the graph's.
-    parked: BTreeMap<u32, BTreeSet<QueueKey>>,
+    /// Ready tasks that wait for their function's own limit, by class, or under [`WHOLE_GRAPH`] for the graph's.
+    parked: BTreeMap<ClassCache, BTreeSet<QueueKey>>,
+    /// Under `sequential`: the one that is in the queue.
+    admitted: Option<QueueKey>,
+    /// How many wait after a failure.
+    backing_off: u32,
     /// For each task how many that wait for it directly have not ended.
     open_readers: Vec<u32>,
     /// The same for each group.
@@ -189,6 +193,8 @@ impl GraphRun {
             depth: Vec::new(),
             running_of: BTreeMap::new(),
             parked: BTreeMap::new(),
+            admitted: None,
+            backing_off: 0,
             open_readers: Vec::new(),
             group_open_readers: Vec::new(),
             classes: BTreeMap::new(),
@@ -277,7 +283,11 @@ impl GraphRun {
             let slot = &self.slots[task as usize];
             match slot.state {
                 TaskState::Waiting if slot.missing == 0 => self.make_ready(task, parts),
-                TaskState::Ready => self.enqueue(task, parts),
+                TaskState::Ready => {
+                    // It may be in the queue already, and may have to wait for a limit now.
+                    self.dequeue(task, parts);
+                    self.enqueue(task, parts);
+                }
                 TaskState::Held => {
                     self.set_state(task, TaskState::Waiting);
                     if self.slots[task as usize].missing == 0 {
@@ -309,17 +319,37 @@ impl GraphRun {
             return;
         }
         let key = self.queue_key(task);
+        let park = self.park_of(task);
         if self.is_at_limit(task) {
-            self.parked.entry(self.park_of(task)).or_default().insert(key);
-        } else {
-            let class = self.class_of(task, parts.queue);
-            parts.queue.insert(class, key);
+            self.parked.entry(park).or_default().insert(key);
+            return;
         }
+        if self.is_sequential() {
+            match self.admitted {
+                Some(other) if other < key => {
+                    self.parked.entry(self.park_of(task)).or_default().insert(key);
+                    return;
+                }
+                Some(other) => {
+                    self.dequeue(other.index, parts);
+                    self.parked.entry(self.park_of(other.index)).or_default().insert(other);
+                }
+                None => {}
+            }
+            self.admitted = Some(key);
+        }
+        let class = self.class_of(task, parts.queue);
+        parts.queue.insert(class, key);
     }
 
-    /// Whether its function or its graph already runs as many at once as it may.
+    fn is_sequential(&self) -> bool {
+        self.graph.settings.order == Order::Sequential
+    }
+
+    /// Whether its function or its graph already runs as many at once as it may. In a sequential graph, one
+    /// that will be started again goes before those behind it.
     pub(crate) fn is_at_limit(&self, task: u32) -> bool {
-        if self.graph.settings.order == Order::Sequential && self.counts.running > 0 {
+        if self.is_sequential() && self.counts.running + self.backing_off > 0 {
             return true;
         }
         let function = self.graph.function(task);
@@ -328,26 +358,39 @@ impl GraphRun {
         })
     }
 
-    fn park_of(&self, task: u32) -> u32 {
-        if self.graph.settings.order == Order::Sequential { WHOLE_GRAPH } else { self.graph.function_index(task) }
+    fn park_of(&self, task: u32) -> ClassCache {
+        if self.is_sequential() { WHOLE_GRAPH } else { self.class_cache(task) }
     }
 
     /// Takes a ready task out of the queue until one of its kind has ended.
-    pub(crate) fn park(&mut self, task: u32, class: ClassId, parts: &mut Parts<'_>) {
+    pub(crate) fn park(&mut self, task: u32, parts: &mut Parts<'_>) {
+        self.dequeue(task, parts);
         let key = self.queue_key(task);
-        parts.queue.remove(class, key);
         self.parked.entry(self.park_of(task)).or_default().insert(key);
     }
 
-    /// After an attempt of this task has ended, lets one of those in that waited for its limit.
+    /// After an attempt of this task has ended, lets in who waited for its limit: of each class the first,
+    /// since one class may fit where another does not. `dispatch` sees to the limit.
     pub(crate) fn unpark(&mut self, task: u32, parts: &mut Parts<'_>) {
-        if !self.may_start() {
+        if !self.may_start() || self.parked.is_empty() || self.is_at_limit(task) {
             return;
         }
-        let park = self.park_of(task);
-        let Some(first) = self.parked.get_mut(&park).and_then(BTreeSet::pop_first) else { return };
-        let class = self.class_of(first.index, parts.queue);
-        parts.queue.insert(class, first);
+        if self.is_sequential() {
+            if self.admitted.is_none()
+                && let Some(first) = self.parked.get_mut(&WHOLE_GRAPH).and_then(BTreeSet::pop_first)
+            {
+                self.enqueue(first.index, parts);
+            }
+            return;
+        }
+        let function = self.graph.function_index(task);
+        let all = (function, 0, None)..(function + 1, 0, None);
+        let first: Vec<QueueKey> = self.parked.range_mut(all).filter_map(|(_, parked)| parked.pop_first()).collect();
+        for key in first {
+            let class = self.class_of(key.index, parts.queue);
+            parts.queue.insert(class, key);
+        }
+        self.parked.retain(|_, parked| !parked.is_empty());
     }
 
     /// Takes a task out of the queue wherever it is in it.
@@ -356,6 +399,9 @@ impl GraphRun {
         let park = self.park_of(task);
         if self.parked.get_mut(&park).is_some_and(|parked| parked.remove(&key)) {
             return;
+        }
+        if self.admitted == Some(key) {
+            self.admitted = None;
         }
         // A class that is not known or no longer current is empty: then the task is in no queue.
         if let Some(class) = self.classes.get(&self.class_cache(task)).copied()
@@ -440,8 +486,10 @@ impl GraphRun {
     pub(crate) fn set_state(&mut self, task: u32, state: TaskState) -> TaskState {
         *counter(&mut self.counts, &state) += 1;
         let is = matches!(state, TaskState::Running(_));
+        self.backing_off += u32::from(matches!(state, TaskState::BackingOff { .. }));
         let old = std::mem::replace(&mut self.slots[task as usize].state, state);
         *counter(&mut self.counts, &old) -= 1;
+        self.backing_off -= u32::from(matches!(old, TaskState::BackingOff { .. }));
         let was = matches!(old, TaskState::Running(_));
         if was != is && self.graph.function(task).max_parallel.is_some() {
             let running = self.running_of.entry(self.graph.function_index(task)).or_insert(0);
@@ -458,13 +506,17 @@ impl GraphRun {
     /// values are freed, the tolerance is looked at.
     pub(crate) fn settle(&mut self, task: u32, state: TaskState, parts: &mut Parts<'_>) {
         // A list instead of recursion: a chain may be a million long.
+        let first = task;
         let mut ends: Vec<(u32, TaskState)> = vec![(task, state)];
         while let Some((task, state)) = ends.pop() {
             let old = &self.slots[task as usize].state;
-            if old.is_final() {
+            // A reader that runs although its producer is made again has its inputs: its own result counts.
+            let runs_on = task != first && matches!(old, TaskState::Running(_));
+            if old.is_final() || runs_on {
                 continue;
             }
             let was_ready = *old == TaskState::Ready;
+            let backed_off = matches!(old, TaskState::BackingOff { .. });
             if was_ready {
                 self.dequeue(task, parts);
             }
@@ -478,7 +530,7 @@ impl GraphRun {
                 _ => Cause::UpstreamFailed,
             };
             self.set_state(task, state);
-            if was_ready {
+            if was_ready || backed_off {
                 // It may have been the one that was let in for its limit.
                 self.unpark(task, parts);
             }
@@ -574,8 +626,10 @@ impl GraphRun {
         }
     }
 
-    fn free_if_unread(&mut self, producer: u32, parts: &mut Parts<'_>) {
-        let read = self.open_readers[producer as usize] > 0
+    pub(crate) fn free_if_unread(&mut self, producer: u32, parts: &mut Parts<'_>) {
+        // As long as functions may be added, one of them may read it.
+        let read = !self.sealed
+            || self.open_readers[producer as usize] > 0
             || self.graph.group_of(producer).is_some_and(|group| self.group_open_readers[group as usize] > 0);
         if read
             || self.slots[producer as usize].state != TaskState::Succeeded
@@ -588,6 +642,19 @@ impl GraphRun {
             record.freed = true;
             parts.out.push(Decision::FreeValues { task: self.id.task(producer) });
         }
+    }
+
+    /// Whether something that a task needs has ended without success.
+    pub(crate) fn is_hopeless(&self, task: u32) -> bool {
+        let lost = |task: u32| {
+            let state = &self.slots[task as usize].state;
+            state.is_final() && *state != TaskState::Succeeded
+        };
+        self.graph.needs(task).iter().any(|need| match need {
+            Need::Task(producer) => lost(*producer),
+            Need::Group(group) => self.graph.members(*group).any(lost),
+            Need::GroupEnd(_) => false,
+        })
     }
 
     /// Whether anybody still reads a task's values, or may later.
@@ -699,14 +766,10 @@ impl GraphRun {
     pub(crate) fn check_queue(&self, queue: &Queue) -> Result<usize, String> {
         let mut inside = 0;
         let mut parked = 0;
-        // Who holds a limit, or is on the way to.
-        let mut holders: BTreeSet<u32> = BTreeSet::new();
+        // Of which classes one is in the queue.
+        let mut admitted: BTreeSet<ClassCache> = BTreeSet::new();
         for task in 0..self.graph.len() {
-            let state = &self.slots[task as usize].state;
-            if matches!(state, TaskState::Running(_)) {
-                holders.insert(self.park_of(task));
-            }
-            if *state != TaskState::Ready {
+            if self.slots[task as usize].state != TaskState::Ready {
                 continue;
             }
             let key = self.queue_key(task);
@@ -718,14 +781,18 @@ impl GraphRun {
             }
             if queued {
                 inside += 1;
-                holders.insert(self.park_of(task));
+                admitted.insert(self.park_of(task));
             }
             parked += usize::from(waits);
         }
         for (park, tasks) in &self.parked {
-            if !tasks.is_empty() && !holders.contains(park) {
+            let Some(first) = tasks.first() else { continue };
+            if !admitted.contains(park) && !self.is_at_limit(first.index) {
                 return Err(format!("graph {}: {} tasks wait for a limit that nobody holds", self.id, tasks.len()));
             }
+        }
+        if self.is_sequential() && inside != usize::from(self.admitted.is_some()) {
+            return Err(format!("graph {}: {inside} tasks of a sequential graph are in the queue", self.id));
         }
         if parked != self.parked.values().map(BTreeSet::len).sum::<usize>() {
             return Err(format!("graph {}: tasks wait for a limit that are not ready", self.id));

@@ -153,6 +153,8 @@ impl Scheduler {
                 let Some((run, mut parts)) = self.run_and_parts(task.graph, out) else { return };
                 if matches!(run.slots[task.index as usize].state, TaskState::BackingOff { until } if until <= parts.now) {
                     run.start_over(task.index, &mut parts);
+                    run.unpark(task.index, &mut parts);
+                    self.conclude(task.graph, out);
                 }
             }
             Timer::PlanOverdue(id, revision) => {

@@ -1,5 +1,6 @@
 //! From a state directory and a device selection to a shell that is ready to run.
 
+use crate::cli::exit::{FAILED, Failure, REFUSED, USAGE};
 use crate::shell::{Input, Shell, ShellOptions};
 use dunnage_core::Scheduler;
 use dunnage_devices::{GpuEnv, OpenOptions, Selection};
@@ -8,7 +9,7 @@ use dunnage_exec::logs::LogKeeper;
 use dunnage_exec::values::ValueStore;
 use dunnage_exec::{Engine, LocalConfig, LocalEngine};
 use dunnage_model::{Bytes, Event, NodeSpec};
-use dunnage_store::{EnvStore, Journal, Segments, SqliteJournal, StateDir, SystemClocks, Writer};
+use dunnage_store::{EnvStore, Journal, Segments, SqliteJournal, StateDir, StoreError, SystemClocks, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -39,16 +40,12 @@ pub(crate) struct Setup {
 pub(crate) struct Ready {
     pub(crate) shell: Shell,
     pub(crate) sender: mpsc::UnboundedSender<Input>,
-    pub(crate) segments: SegmentReader,
+    pub(crate) environments: Arc<EnvStore>,
     /// Held as long as the process runs.
     pub(crate) locks: Vec<GpuLock>,
     pub(crate) found: crate::shell::Found,
     pub(crate) rundir: PathBuf,
 }
-
-/// Reads packed logs, from any thread.
-pub(crate) type SegmentReader =
-    Arc<dyn Fn(dunnage_store::Place) -> Result<Vec<u8>, dunnage_store::StoreError> + Send + Sync>;
 
 /// The options with which the devices of a setup are opened.
 pub(crate) fn open_options(resources: &BTreeMap<String, u64>, deadline: Duration) -> OpenOptions {
@@ -57,19 +54,36 @@ pub(crate) fn open_options(resources: &BTreeMap<String, u64>, deadline: Duration
 }
 
 /// Opens the store, the devices and the engine, and takes in what lived before.
-pub(crate) async fn prepare(setup: &Setup) -> Result<Ready, String> {
-    let dir = StateDir::open(&setup.state_dir).map_err(|error| error.in_full())?;
+pub(crate) async fn prepare(setup: &Setup) -> Result<Ready, Failure> {
+    prepare_inner(setup).await
+}
+
+/// A failure of the store with the exit code that it means.
+pub(crate) fn store_failure(error: &StoreError) -> Failure {
+    let code = match error {
+        StoreError::Locked { .. } => REFUSED,
+        StoreError::NotWritable { .. } | StoreError::NotOurs { .. } | StoreError::Newer { .. } => USAGE,
+        _ => FAILED,
+    };
+    Failure::new(code, error.in_full())
+}
+
+async fn prepare_inner(setup: &Setup) -> Result<Ready, Failure> {
+    let store = |error: StoreError| store_failure(&error);
+    let other = |text: String| Failure::new(FAILED, text);
+    let dir = StateDir::open(&setup.state_dir).map_err(store)?;
     let state_dir = dir.path().to_owned();
-    let folder = |name: &str| dir.folder(name).map_err(|error| error.in_full());
+    let journal_file = dir.journal();
+    let folder = |name: &str| dir.folder(name).map_err(store);
     let (values_dir, logs_dir, live_logs, env_dir) =
         (folder("values")?, folder("logs")?, folder("live-logs")?, folder("env")?);
-    let rundir = dunnage_exec::rundir::choose(&state_dir).map_err(|error| error.to_string())?.path;
-    let mut journal = SqliteJournal::open(dir, Box::new(SystemClocks)).map_err(|error| error.in_full())?;
-    let loaded = journal.load().map_err(|error| error.in_full())?;
+    let rundir = dunnage_exec::rundir::choose(&state_dir).map_err(|error| other(error.to_string()))?.path;
+    let mut journal = SqliteJournal::open(dir, Box::new(SystemClocks)).map_err(store)?;
+    let loaded = journal.load().map_err(store)?;
     for damage in &loaded.damaged {
         eprintln!("dunnage: {damage}");
     }
-    let history = journal.reader().map_err(|error| error.in_full())?;
+    let history = journal.reader().map_err(store)?;
     let (sender, inputs) = mpsc::unbounded_channel();
     let notices = sender.clone();
     let writer = Writer::spawn(
@@ -78,11 +92,11 @@ pub(crate) async fn prepare(setup: &Setup) -> Result<Ready, String> {
     );
 
     let opened = dunnage_devices::open(&setup.devices, &open_options(&setup.resources, setup.probe_timeout))
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| Failure::new(USAGE, error.to_string()))?;
     let mut source = opened.source;
-    let mut node = source.inventory().map_err(|error| error.to_string())?;
+    let mut node = source.inventory().map_err(|error| Failure::new(USAGE, error.to_string()))?;
     let mut notes = opened.notes;
-    let locks = if setup.lock_gpus { take_locks(&mut node, &mut notes)? } else { Vec::new() };
+    let locks = if setup.lock_gpus { take_locks(&mut node, &mut notes) } else { Vec::new() };
     let cores = (node.cpu.capacity.0 as usize).div_ceil(1000).max(1);
     let mut core = Scheduler::new(dunnage_strategies::strategies());
     core.replay(loaded.clock.now(), Event::NodeSeen(Arc::new(node)));
@@ -100,7 +114,7 @@ pub(crate) async fn prepare(setup: &Setup) -> Result<Ready, String> {
         },
         events,
     )
-    .map_err(|error| format!("cannot use the runtime directory `{}`: {error}", rundir.display()))?;
+    .map_err(|error| other(format!("cannot use the runtime directory `{}`: {error}", rundir.display())))?;
     let heard = sender.clone();
     tokio::spawn(async move {
         while let Some(event) = engine_events.recv().await {
@@ -110,18 +124,17 @@ pub(crate) async fn prepare(setup: &Setup) -> Result<Ready, String> {
         }
     });
     let sampler = crate::shell::Sampler::spawn(source, opened.mock_load, sender.clone())
-        .map_err(|error| format!("cannot start the device thread: {error}"))?;
+        .map_err(|error| other(format!("cannot start the device thread: {error}")))?;
     let scratch = rundir.join("scratch");
-    std::fs::create_dir_all(&scratch).map_err(|error| format!("cannot make `{}`: {error}", scratch.display()))?;
+    std::fs::create_dir_all(&scratch).map_err(|error| other(format!("cannot make `{}`: {error}", scratch.display())))?;
     let tmpfs = rundir.join("values");
     let values = ValueStore::new(values_dir, Some(tmpfs), setup.values_tmpfs)
-        .map_err(|error| format!("cannot make the folders for values: {error}"))?;
-    let segments = Segments::open(&logs_dir).map_err(|error| error.in_full())?;
-    let reader: SegmentReader = Arc::new(segments.reader());
+        .map_err(|error| other(format!("cannot make the folders for values: {error}")))?;
+    let segments = Segments::open(&logs_dir).map_err(store)?;
     let effects = crate::shell::Effects {
         values,
         logs: LogKeeper::new(&rundir, live_logs, setup.log_max)
-            .map_err(|error| format!("cannot make the folder for logs: {error}"))?,
+            .map_err(|error| other(format!("cannot make the folder for logs: {error}")))?,
         outputs: BTreeMap::new(),
         segments,
         scratch,
@@ -131,19 +144,19 @@ pub(crate) async fn prepare(setup: &Setup) -> Result<Ready, String> {
         with_files: BTreeSet::new(),
         kept_logs: BTreeSet::new(),
     };
+    let environments = Arc::new(EnvStore::open(&env_dir).map_err(store)?);
     let mut shell = Shell::new(crate::shell::Parts {
         core,
         clock: loaded.clock,
         history,
-        environments: EnvStore::open(&env_dir).map_err(|error| error.in_full())?,
+        environments: Arc::clone(&environments),
         engine,
         effects,
         options: ShellOptions {
             ignore_foreign_below: setup.ignore_foreign_below,
             gpu_env: setup.gpu_env,
             notes,
-            state_dir: state_dir.clone(),
-            rundir: rundir.clone(),
+            journal: journal_file,
             token,
         },
         sender: sender.clone(),
@@ -153,12 +166,12 @@ pub(crate) async fn prepare(setup: &Setup) -> Result<Ready, String> {
         next_graph: loaded.next_graph.0.max(1),
         next_seq: loaded.next_seq,
     });
-    let found = shell.recover(loaded.live).await?;
-    Ok(Ready { shell, sender, segments: reader, locks, found, rundir })
+    let found = shell.recover(loaded.live).await.map_err(other)?;
+    Ok(Ready { shell, sender, environments, locks, found, rundir })
 }
 
 /// Takes the lock of each GPU that is free; the others belong to a run beside this one and are left out.
-fn take_locks(node: &mut NodeSpec, notes: &mut Vec<String>) -> Result<Vec<GpuLock>, String> {
+fn take_locks(node: &mut NodeSpec, notes: &mut Vec<String>) -> Vec<GpuLock> {
     let folder = dunnage_exec::gpu_lock::shared_folder();
     let mut locks = Vec::new();
     for gpu in &mut node.gpus {
@@ -170,7 +183,7 @@ fn take_locks(node: &mut NodeSpec, notes: &mut Vec<String>) -> Result<Vec<GpuLoc
             }
         }
     }
-    Ok(locks)
+    locks
 }
 
 /// A machine as it is seen without a shell: for `plan` and `devices`.

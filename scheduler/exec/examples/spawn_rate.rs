@@ -28,7 +28,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     result
 }
 
-async fn measure(rundir: &str, count: usize, rounds: usize, loads: &[usize]) -> Result<(), Box<dyn std::error::Error>> {
+async fn measure(
+    rundir: &str,
+    count: usize,
+    rounds: usize,
+    loads: &[usize],
+) -> Result<(), Box<dyn std::error::Error>> {
     let (events, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let mut engine = LocalEngine::new(
         LocalConfig {
@@ -53,7 +58,10 @@ async fn measure(rundir: &str, count: usize, rounds: usize, loads: &[usize]) -> 
                 work: Work::Command {
                     argv: vec!["/bin/true".into()],
                     dir: "/tmp".into(),
-                    env: EnvRef { base: base.clone(), overrides: vec![("DUNNAGE_FUNCTION".into(), "f".into())] },
+                    env: EnvRef {
+                        base: base.clone(),
+                        overrides: vec![("DUNNAGE_FUNCTION".into(), "f".into())],
+                    },
                 },
                 log: true,
                 cores: MilliCores::cores(1),
@@ -86,7 +94,10 @@ async fn measure(rundir: &str, count: usize, rounds: usize, loads: &[usize]) -> 
             let floor = f64::midpoint(before, after);
             // The first round warms the machine up.
             if round > 0 {
-                println!("{in_flight} in flight: {ours:6.0}/s, floor {floor:6.0}/s, ratio {:.2}", ours / floor);
+                println!(
+                    "{in_flight} in flight: {ours:6.0}/s, floor {floor:6.0}/s, ratio {:.2}",
+                    ours / floor
+                );
                 ratios.push(ours / floor);
             }
         }
@@ -104,7 +115,10 @@ fn floor(count: usize, threads: usize) -> f64 {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+                while left
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                    .is_ok()
+                {
                     let status = Command::new("/bin/true")
                         .stdin(Stdio::null())
                         .stdout(Stdio::null())

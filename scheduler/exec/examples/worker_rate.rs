@@ -11,7 +11,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if args.first().is_some_and(|word| word == "__worker") {
         worker_main(&mut |call| CallResult { ok: true, payload: call.payload.clone() });
     }
-    let number = |index: usize, default: u32| args.get(index).and_then(|word| word.parse().ok()).unwrap_or(default);
+    let number =
+        |index: usize, default: u32| args.get(index).and_then(|word| word.parse().ok()).unwrap_or(default);
     let (count, workers) = (number(0, 100_000), number(1, 1));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

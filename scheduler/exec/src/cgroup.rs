@@ -59,7 +59,8 @@ impl Cgroups {
         let path = membership.lines().find_map(|line| line.strip_prefix("0::"))?;
         let mount = mount_of(mounts, |kind, _| kind == "cgroup2")?;
         let own = join(&mount, path);
-        let inner = if own.file_name().is_some_and(|last| last == OURS) { own.parent()?.to_owned() } else { own };
+        let inner =
+            if own.file_name().is_some_and(|last| last == OURS) { own.parent()?.to_owned() } else { own };
         let words = |file: &str| fs::read_to_string(inner.join(file)).unwrap_or_default();
         if !words("cgroup.controllers").split_ascii_whitespace().any(|word| word == "memory") {
             return None;
@@ -87,7 +88,8 @@ impl Cgroups {
             let mut fields = line.splitn(3, ':').skip(1);
             fields.next()?.split(',').any(|controller| controller == "memory").then(|| fields.next())?
         })?;
-        let mount = mount_of(mounts, |kind, options| kind == "cgroup" && options.split(',').any(|o| o == "memory"))?;
+        let mount =
+            mount_of(mounts, |kind, options| kind == "cgroup" && options.split(',').any(|o| o == "memory"))?;
         let base = join(&mount, path).join(name);
         make(&base).ok()?;
         base.join("memory.limit_in_bytes").exists().then_some(Self { version: Version::V1, base })
@@ -124,13 +126,15 @@ impl Cgroups {
             let (version, mount) = if number == "0" {
                 (Version::V2, mount_of(&mounts, |kind, _| kind == "cgroup2")?)
             } else if controllers.split(',').any(|controller| controller == "memory") {
-                let wanted = |kind: &str, options: &str| kind == "cgroup" && options.split(',').any(|o| o == "memory");
+                let wanted =
+                    |kind: &str, options: &str| kind == "cgroup" && options.split(',').any(|o| o == "memory");
                 (Version::V1, mount_of(&mounts, wanted)?)
             } else {
                 return None;
             };
             let own = join(&mount, path);
-            let inner = if own.file_name().is_some_and(|last| last == OURS) { own.parent()?.to_owned() } else { own };
+            let inner =
+                if own.file_name().is_some_and(|last| last == OURS) { own.parent()?.to_owned() } else { own };
             Some(Self { version, base: inner.join(name) })
         });
         candidates.into_iter().find(|groups| groups.base.is_dir())
@@ -150,9 +154,7 @@ impl Leaf {
             Version::V1 => "memory.oom_control",
         };
         let text = fs::read_to_string(self.dir.join(file)).unwrap_or_default();
-        text.lines()
-            .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
-            .unwrap_or(0)
+        text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or(0)
     }
 
     /// The most memory that was held at once.
@@ -235,7 +237,8 @@ mod tests {
         let leaf_dir = scope.join("d/1.2.3");
         fs::create_dir(&leaf_dir).expect("makes");
         fs::write(leaf_dir.join("cgroup.procs"), "").expect("writes");
-        fs::write(leaf_dir.join("memory.events"), "low 0\noom 2\noom_kill 1\noom_group_kill 0\n").expect("writes");
+        fs::write(leaf_dir.join("memory.events"), "low 0\noom 2\noom_kill 1\noom_group_kill 0\n")
+            .expect("writes");
         let leaf = groups.leaf("1.2.3", 4096).expect("a leaf");
         assert_eq!(fs::read_to_string(leaf_dir.join("memory.max")).expect("reads"), "4096");
         assert_eq!(leaf.oom_kills(), 1);

@@ -105,11 +105,17 @@ impl Claims {
             // A file system without unnamed files: a name of our own, then a link, which fails like one.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
                 let temporary = format!(".{name}.{}", std::process::id());
-                let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC;
+                let flags =
+                    OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC;
                 let mut file = File::from(rustix::fs::openat(&self.dir, temporary.as_str(), flags, mode)?);
                 file.write_all(scratch)?;
-                let linked =
-                    rustix::fs::linkat(&self.dir, temporary.as_str(), &self.dir, name.as_str(), AtFlags::empty());
+                let linked = rustix::fs::linkat(
+                    &self.dir,
+                    temporary.as_str(),
+                    &self.dir,
+                    name.as_str(),
+                    AtFlags::empty(),
+                );
                 let _ = rustix::fs::unlinkat(&self.dir, temporary.as_str(), AtFlags::empty());
                 linked?;
                 Ok(file)
@@ -120,10 +126,7 @@ impl Claims {
 
     /// What is known of an attempt.
     pub fn inspect(&self, attempt: AttemptId) -> io::Result<ClaimState> {
-        let (head, record) = match self.read(attempt)? {
-            None => return Ok(ClaimState::None),
-            Some(both) => both,
-        };
+        let Some((head, record)) = self.read(attempt)? else { return Ok(ClaimState::None) };
         if let Some(outcome) = record {
             return Ok(ClaimState::Ended(Box::new(outcome)));
         }
@@ -179,11 +182,12 @@ impl Claims {
 
     fn read(&self, attempt: AttemptId) -> io::Result<Option<(Option<ClaimHead>, Option<Outcome>)>> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = match rustix::fs::openat(self.dir.as_fd(), attempt.to_string().as_str(), flags, Mode::empty()) {
-            Ok(fd) => File::from(fd),
-            Err(Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
+        let file =
+            match rustix::fs::openat(self.dir.as_fd(), attempt.to_string().as_str(), flags, Mode::empty()) {
+                Ok(fd) => File::from(fd),
+                Err(Errno::NOENT) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
         let mut bytes = Vec::new();
         // A claim is some hundred bytes; a kernel result never stands in one.
         file.take(64 << 10).read_to_end(&mut bytes)?;
@@ -207,7 +211,8 @@ pub fn token_state(rundir: &Path, token: &str) -> TokenState {
 /// Puts the store's token into a runtime directory, at once and whole.
 pub fn write_token(rundir: &Path, token: &str) -> io::Result<()> {
     let temporary = rundir.join(format!(".token.{}", std::process::id()));
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(token.as_bytes())?;
     fs::rename(&temporary, rundir.join("token"))
 }
@@ -274,7 +279,10 @@ mod tests {
         let mut record = Vec::new();
         frame::encode(&outcome, &mut record).expect("encodes");
         file.write_all(&record[..record.len() - 1]).expect("writes");
-        assert!(matches!(claims.inspect(id(1)).expect("reads"), ClaimState::Live { .. }), "half a record is none");
+        assert!(
+            matches!(claims.inspect(id(1)).expect("reads"), ClaimState::Live { .. }),
+            "half a record is none"
+        );
         file.write_all(&record[record.len() - 1..]).expect("writes");
         assert!(matches!(claims.inspect(id(1)).expect("reads"), ClaimState::Ended(o) if *o == outcome));
         claims.remove(id(1)).expect("removes");
@@ -290,7 +298,10 @@ mod tests {
         claims.take(&head(1, holder), &mut Vec::new()).expect("takes");
         assert!(matches!(claims.inspect(id(1)).expect("reads"), ClaimState::ShimDied));
         fs::write(folder.path().join("claims/7.2.1"), b"\xff\xff\xff\xffgarbage").expect("writes");
-        assert!(matches!(claims.inspect(id(2)).expect("reads"), ClaimState::ShimDied), "damaged is not absent");
+        assert!(
+            matches!(claims.inspect(id(2)).expect("reads"), ClaimState::ShimDied),
+            "damaged is not absent"
+        );
     }
 
     #[test]

@@ -387,9 +387,15 @@ impl fmt::Display for Ending {
                 let error = std::io::Error::from_raw_os_error(*errno);
                 write!(f, "{}: {error}", stage.sentence())
             }
-            Self::OutOfMemory { limit } => write!(f, "needed more memory than its limit of {}", Bytes(*limit)),
-            Self::ShimDied => f.write_str("the process that watched it was killed; its own status is unknown"),
-            Self::WorkerDied { signal: Some(signal), .. } => write!(f, "its worker was ended by signal {signal}"),
+            Self::OutOfMemory { limit } => {
+                write!(f, "needed more memory than its limit of {}", Bytes(*limit))
+            }
+            Self::ShimDied => {
+                f.write_str("the process that watched it was killed; its own status is unknown")
+            }
+            Self::WorkerDied { signal: Some(signal), .. } => {
+                write!(f, "its worker was ended by signal {signal}")
+            }
             Self::WorkerDied { code: Some(code), .. } => write!(f, "its worker exited with code {code}"),
             Self::WorkerDied { .. } => f.write_str("its worker died"),
             Self::Returned { ok: true, .. } => f.write_str("returned"),

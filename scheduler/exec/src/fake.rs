@@ -114,7 +114,13 @@ impl FakeEngine {
 
 impl Engine for FakeEngine {
     fn caps(&self) -> EngineCaps {
-        EngineCaps { reattach: false, switch_user: false, memory: MemoryControl::Watched, fetch: false, scale: false }
+        EngineCaps {
+            reattach: false,
+            switch_user: false,
+            memory: MemoryControl::Watched,
+            fetch: false,
+            scale: false,
+        }
     }
 
     fn submit(&mut self, batch: Vec<AttemptSpec>) {

@@ -56,7 +56,8 @@ impl GpuLock {
     }
 
     fn take(folder: &Path, device: &str, how: FlockOperation) -> Result<Self, GpuLockError> {
-        let failed = |source| GpuLockError::Io { device: device.to_owned(), folder: folder.to_owned(), source };
+        let failed =
+            |source| GpuLockError::Io { device: device.to_owned(), folder: folder.to_owned(), source };
         let mut file = open(folder, device).map_err(failed)?;
         loop {
             match rustix::fs::flock(&file, how) {
@@ -64,7 +65,11 @@ impl GpuLock {
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::WOULDBLOCK) => {
                     let mut text = String::new();
-                    let holder = (&file).take(32).read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+                    let holder = (&file)
+                        .take(32)
+                        .read_to_string(&mut text)
+                        .ok()
+                        .and_then(|_| text.trim().parse().ok());
                     return Err(GpuLockError::Held { device: device.to_owned(), holder });
                 }
                 Err(error) => return Err(failed(error.into())),

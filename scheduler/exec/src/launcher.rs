@@ -11,8 +11,8 @@ use crate::claims::{ClaimState, Claims};
 use crate::engine::{Ending, Outcome, SpawnStage};
 use crate::frame::{self, Blob, FrameReader};
 use crate::proto::{
-    self, BaseKey, EndItem, FromLauncher, FromShim, LAUNCHER_BASES, LauncherEvent, RunItem, SHIM_BASES, ToLauncher,
-    ToShim, WireId,
+    self, BaseKey, EndItem, FromLauncher, FromShim, LAUNCHER_BASES, LauncherEvent, RunItem, SHIM_BASES,
+    ToLauncher, ToShim, WireId,
 };
 use crate::shim::{self, CLAIMS_FD, LOGS_FD, SOCKET_FD, ShimSetup};
 use crate::sys::{self, Forked, SignalSet};
@@ -56,7 +56,8 @@ pub fn launcher_main(args: &[OsString]) -> ! {
         [rundir] => match start(Path::new(rundir)) {
             Ok(()) => 0,
             Err(error) => {
-                let _ = writeln!(io::stderr(), "cannot start the launcher in `{}`: {error}", rundir.display());
+                let _ =
+                    writeln!(io::stderr(), "cannot start the launcher in `{}`: {error}", rundir.display());
                 1
             }
         },
@@ -166,7 +167,11 @@ impl Launcher {
         rustix::stdio::dup2_stderr(&log)?;
         drop((null, log));
         // A POSIX lock, since those are not inherited by shims.
-        let lock = fs::OpenOptions::new().write(true).create(true).truncate(false).open(rundir.join("launcher.lock"))?;
+        let lock = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(rundir.join("launcher.lock"))?;
         match rustix::fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => return Ok(None),
@@ -178,13 +183,18 @@ impl Launcher {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        let logs =
-            rustix::fs::openat(CWD, &logs_path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let logs = rustix::fs::openat(
+            CWD,
+            &logs_path,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
         sys::place_fd(claims.fd().as_fd(), CLAIMS_FD)?;
         sys::place_fd(logs.as_fd(), LOGS_FD)?;
         drop(logs);
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-        let blocked = SignalSet::of(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGPIPE]);
+        let blocked =
+            SignalSet::of(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGPIPE]);
         sys::set_blocked(&blocked);
         let signals = sys::signal_fd(&SignalSet::of(&[libc::SIGCHLD, libc::SIGTERM]))?;
         let socket = rundir.join("launcher.sock");
@@ -227,10 +237,9 @@ impl Launcher {
         let mut ready: Vec<epoll::Event> = Vec::with_capacity(64);
         loop {
             let now = Instant::now();
-            if self.running.is_empty() && self.daemon.is_none() {
-                if self.goodbye || now.duration_since(self.alone_since) >= ALONE {
-                    return Ok(());
-                }
+            let unused = self.running.is_empty() && self.daemon.is_none();
+            if unused && (self.goodbye || now.duration_since(self.alone_since) >= ALONE) {
+                return Ok(());
             }
             let timeout = self.next_deadline().map(|deadline| {
                 let left = deadline.saturating_duration_since(now);
@@ -381,8 +390,10 @@ impl Launcher {
                     Ok(key) => key,
                     Err(error) => {
                         let errno = error.raw_os_error().unwrap_or(libc::EAGAIN);
-                        let outcome =
-                            Box::new(Outcome::bare(Ending::SpawnFailed { stage: SpawnStage::Process, errno }));
+                        let outcome = Box::new(Outcome::bare(Ending::SpawnFailed {
+                            stage: SpawnStage::Process,
+                            errno,
+                        }));
                         self.events.push(LauncherEvent::Ended { id, outcome });
                         return;
                     }
@@ -625,7 +636,11 @@ impl Launcher {
         let mut sent = 0;
         let mut lost = false;
         while sent < daemon.out.len() {
-            match rustix::net::send(&daemon.stream, &daemon.out[sent..], SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            match rustix::net::send(
+                &daemon.stream,
+                &daemon.out[sent..],
+                SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+            ) {
                 Ok(count) => sent += count,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => break,
@@ -639,8 +654,10 @@ impl Launcher {
         let wanted = !daemon.out.is_empty();
         if wanted != daemon.writable_wanted {
             daemon.writable_wanted = wanted;
-            let flags = if wanted { epoll::EventFlags::IN | epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
-            lost |= epoll::modify(&self.epoll, &daemon.stream, epoll::EventData::new_u64(DAEMON), flags).is_err();
+            let flags =
+                if wanted { epoll::EventFlags::IN | epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
+            lost |=
+                epoll::modify(&self.epoll, &daemon.stream, epoll::EventData::new_u64(DAEMON), flags).is_err();
         }
         if lost {
             self.lose_daemon();
@@ -653,7 +670,9 @@ fn zombies(parent: u32) -> io::Result<Vec<i32>> {
     let text = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
     let children: Vec<u32> = match text {
         Ok(text) => text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect(),
-        Err(_) => tree::descendants(parent).into_iter().filter(|(_, p)| *p == parent).map(|(pid, _)| pid).collect(),
+        Err(_) => {
+            tree::descendants(parent).into_iter().filter(|(_, p)| *p == parent).map(|(pid, _)| pid).collect()
+        }
     };
     Ok(children
         .into_iter()

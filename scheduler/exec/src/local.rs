@@ -12,7 +12,9 @@ use crate::engine::{
     AttemptSpec, Ending, Engine, EngineCaps, EngineEvent, EnvRef, MemoryControl, Outcome, SpawnStage, Work,
 };
 use crate::frame::{self, Blob, FrameReader, MAX_FRAME};
-use crate::proto::{self, BaseKey, EndItem, FromLauncher, LAUNCHER_BASES, LauncherEvent, RunBody, RunItem, ToLauncher};
+use crate::proto::{
+    self, BaseKey, EndItem, FromLauncher, LAUNCHER_BASES, LauncherEvent, RunBody, RunItem, ToLauncher,
+};
 use crate::workers::{Call, PoolConfig, WorkerPool};
 use crate::{shim, sweep, sys};
 use dunnage_model::AttemptId;
@@ -296,7 +298,10 @@ impl Keeper {
             };
             let body = rmp_serde::to_vec_named(&body).unwrap_or_default();
             // Room for the ids around it, and one more wrapping on the way to the shim.
-            if body.is_empty() || body.len() > MAX_FRAME - 4096 || !self.send_base(&env, &mut items, &mut size) {
+            if body.is_empty()
+                || body.len() > MAX_FRAME - 4096
+                || !self.send_base(&env, &mut items, &mut size)
+            {
                 let ending = Ending::SpawnFailed { stage: SpawnStage::TooLarge, errno: libc::E2BIG };
                 self.tell(EngineEvent::Ended { attempt, outcome: Box::new(Outcome::bare(ending)) });
                 continue;
@@ -499,7 +504,9 @@ impl Keeper {
                 reader.push(&bytes[..count]);
             }
         });
-        let FromLauncher::Hello { version: _, pid, live } = greeted.await.map_err(|_| io::ErrorKind::TimedOut)?? else {
+        let FromLauncher::Hello { version: _, pid, live } =
+            greeted.await.map_err(|_| io::ErrorKind::TimedOut)??
+        else {
             return Err(io::Error::other("the launcher did not say hello"));
         };
         let (incoming, writer) = stream.into_split();

@@ -158,7 +158,8 @@ impl LogKeeper {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let total = young.as_ref().map(|file| file.metadata()).transpose()?.map_or(pieces.end(), |meta| meta.len());
+        let total =
+            young.as_ref().map(|file| file.metadata()).transpose()?.map_or(pieces.end(), |meta| meta.len());
         if pieces.parts.is_empty() && total <= self.cap / PIECES {
             let mut bytes = vec![0; total as usize];
             if let Some(file) = &young {
@@ -167,7 +168,8 @@ impl LogKeeper {
             pack(attempt, EndedLog::Bytes(bytes))?;
         } else {
             while copy(&self.tmpfs, &self.disk, self.cap, attempt, &mut pieces)? > 0 {}
-            let paths = pieces.parts.iter().map(|(offset, _)| piece_path(&self.disk, attempt, *offset)).collect();
+            let paths =
+                pieces.parts.iter().map(|(offset, _)| piece_path(&self.disk, attempt, *offset)).collect();
             pack(attempt, EndedLog::Files { paths, cut: pieces.start(), total })?;
         }
         if young.is_some() { fs::remove_file(path) } else { Ok(()) }
@@ -193,7 +195,8 @@ impl LogKeeper {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let total = young.as_ref().map(|file| file.metadata()).transpose()?.map_or(pieces.end(), |meta| meta.len());
+        let total =
+            young.as_ref().map(|file| file.metadata()).transpose()?.map_or(pieces.end(), |meta| meta.len());
         let cut = pieces.start();
         let offset = offset.clamp(cut, total.max(cut));
         let mut bytes = Vec::new();
@@ -201,7 +204,12 @@ impl LogKeeper {
             let at = offset + bytes.len() as u64;
             if at >= *begin && at < begin + length && bytes.len() < most {
                 let file = File::open(piece_path(&self.disk, attempt, *begin))?;
-                append(&file, at - begin, ((begin + length - at) as usize).min(most - bytes.len()), &mut bytes)?;
+                append(
+                    &file,
+                    at - begin,
+                    ((begin + length - at) as usize).min(most - bytes.len()),
+                    &mut bytes,
+                )?;
             }
         }
         let at = offset + bytes.len() as u64;
@@ -271,8 +279,11 @@ fn copy(tmpfs: &Path, disk: &Path, cap: u64, attempt: AttemptId, pieces: &mut Pi
         if count == 0 {
             break;
         }
-        let mut file =
-            OpenOptions::new().append(true).create(true).mode(0o600).open(piece_path(disk, attempt, *offset))?;
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(piece_path(disk, attempt, *offset))?;
         file.write_all(&buffer[..count])?;
         *length += count as u64;
         at += count as u64;
@@ -333,7 +344,12 @@ mod tests {
         result.expect("nothing to do");
         assert_eq!(next, Some(bench.now + TICK));
         let mut seen = None;
-        keeper.ended(id(), |_, log| Ok(seen = Some(log))).expect("ends");
+        keeper
+            .ended(id(), |_, log| {
+                seen = Some(log);
+                Ok(())
+            })
+            .expect("ends");
         assert_eq!(seen, Some(EndedLog::Bytes(b"hello\n".to_vec())));
         assert_eq!(fs::read_dir(&bench.disk).expect("lists").count(), 0);
         assert_eq!(fs::read_dir(bench.run.join("logs")).expect("lists").count(), 0);
@@ -359,7 +375,11 @@ mod tests {
         next.resume().expect("reads");
         next.tick(bench.now + TICK).1.expect("copies");
         let whole = next.read(id(), 0, 1 << 20).expect("reads");
-        assert_eq!(whole.bytes, [vec![b'a'; 10_000], vec![b'b'; 5000]].concat(), "nothing twice, nothing lost");
+        assert_eq!(
+            whole.bytes,
+            [vec![b'a'; 10_000], vec![b'b'; 5000]].concat(),
+            "nothing twice, nothing lost"
+        );
         let mut seen = Vec::new();
         next.ended(id(), |_, log| {
             let EndedLog::Files { paths, cut: 0, total: 15_000 } = log else { panic!("{log:?}") };

@@ -65,7 +65,10 @@ fn choose_from(candidates: &[PathBuf], last: &Path, state_dir: &Path) -> Result<
     let fits = |path: &Path| path.as_os_str().len() + 1 + name.len() + LONGEST_NAME <= SOCKET_PATH;
     for candidate in candidates {
         let Some(parent) = candidate.parent() else { continue };
-        if !fits(candidate) || !on_tmpfs(parent) || rustix::fs::access(parent, rustix::fs::Access::WRITE_OK).is_err() {
+        if !fits(candidate)
+            || !on_tmpfs(parent)
+            || rustix::fs::access(parent, rustix::fs::Access::WRITE_OK).is_err()
+        {
             continue;
         }
         // A candidate that is unsafe is an attack or an accident: it is not passed over in silence.

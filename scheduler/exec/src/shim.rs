@@ -20,6 +20,7 @@ use crate::tree;
 use dunnage_model::AttemptId;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::time::{ClockId, clock_gettime};
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::ffi::{CString, c_char};
 use std::fs::File;
@@ -66,7 +67,7 @@ struct Shim {
     bases: VecDeque<(BaseKey, Vec<Variable>)>,
     nursery: Nursery,
     /// Looked for when first needed.
-    groups: Option<Option<Cgroups>>,
+    groups: OnceCell<Option<Cgroups>>,
     child_or_end: SignalSet,
     runs: u16,
     scratch: Vec<u8>,
@@ -114,7 +115,7 @@ impl Shim {
             me: ProcessIdentity::of_self(),
             bases: VecDeque::new(),
             nursery: Nursery::new()?,
-            groups: None,
+            groups: OnceCell::new(),
             child_or_end,
             runs: 0,
             scratch: Vec::new(),
@@ -131,7 +132,8 @@ impl Shim {
                     ToShim::Base { key, vars } => {
                         let vars: Vec<(String, String)> =
                             rmp_serde::from_slice(&vars.0).map_err(io::Error::other)?;
-                        let vars = vars.iter().filter_map(|(name, value)| Variable::new(name, value)).collect();
+                        let vars =
+                            vars.iter().filter_map(|(name, value)| Variable::new(name, value)).collect();
                         if self.bases.len() == SHIM_BASES {
                             self.bases.pop_front();
                         }
@@ -221,15 +223,25 @@ impl Shim {
         Ok(Some(file))
     }
 
-    fn leaf(&mut self, name: &str, limit: u64) -> io::Result<Option<Leaf>> {
-        let groups = self.groups.get_or_insert_with(|| Cgroups::find(&self.setup.group));
+    fn leaf(&self, name: &str, limit: u64) -> io::Result<Option<Leaf>> {
+        let groups = self.groups.get_or_init(|| Cgroups::find(&self.setup.group));
         groups.as_ref().map(|groups| groups.leaf(name, limit)).transpose()
     }
 
-    fn spawn(&mut self, body: &RunBody, name: &str, log: Option<&File>, leaf: Option<&Leaf>) -> Result<i32, Outcome> {
+    fn spawn(
+        &mut self,
+        body: &RunBody,
+        name: &str,
+        log: Option<&File>,
+        leaf: Option<&Leaf>,
+    ) -> Result<i32, Outcome> {
         let bad = |_| failed(SpawnStage::Argument, libc::EINVAL);
-        let argv: Vec<CString> =
-            body.argv.iter().map(|word| CString::new(word.as_str())).collect::<Result<_, _>>().map_err(bad)?;
+        let argv: Vec<CString> = body
+            .argv
+            .iter()
+            .map(|word| CString::new(word.as_str()))
+            .collect::<Result<_, _>>()
+            .map_err(bad)?;
         if argv.first().is_none_or(|program| program.is_empty()) {
             return Err(failed(SpawnStage::Argument, libc::ENOENT));
         }
@@ -243,7 +255,8 @@ impl Shim {
             }
         }
         own.extend(marker);
-        let base = self.bases.iter().find(|(key, _)| *key == body.base).map_or(&[][..], |(_, vars)| vars.as_slice());
+        let base =
+            self.bases.iter().find(|(key, _)| *key == body.base).map_or(&[][..], |(_, vars)| vars.as_slice());
         let replaced = |variable: &Variable| own.iter().any(|other| other.name() == variable.name());
         let env: Vec<&CString> = base
             .iter()

@@ -16,31 +16,44 @@ use std::time::{Duration, Instant};
 /// seconds are over. Returns how many are left. Blocks; call it beside the loop.
 pub fn sweep(token: &str, attempts: &BTreeSet<AttemptId>) -> u32 {
     let until = Instant::now() + Duration::from_secs(10);
+    let mut bare = BTreeSet::new();
     loop {
         let mut left = 0;
+        let mut new_to_us = false;
         for pid in tree::processes().filter(|pid| *pid != std::process::id()) {
-            // Hold it first, look second.
-            if !marked(pid).is_some_and(|id| is_ours(&id, token, attempts)) {
+            let environment = match fs::read(format!("/proc/{pid}/environ")) {
+                // In the middle of its exec a process shows no environment: look again before it is
+                // taken for one that has none. Kernel threads and zombies have no program.
+                Ok(bytes) if bytes.is_empty() => {
+                    new_to_us |= fs::read_link(format!("/proc/{pid}/exe")).is_ok() && bare.insert(pid);
+                    continue;
+                }
+                Ok(bytes) => bytes,
+                Err(_) => continue,
+            };
+            if !marked(&environment).is_some_and(|id| is_ours(&id, token, attempts)) {
                 continue;
             }
+            // Hold it first, then look whether it is still who we saw.
             let Ok(fd) = identity::open(pid) else { continue };
-            let still = marked(pid).is_some_and(|id| is_ours(&id, token, attempts));
+            let still = fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|bytes| marked(&bytes).is_some_and(|id| is_ours(&id, token, attempts)));
             if still && identity::stat(pid).is_some_and(|(state, ..)| !matches!(state, b'Z' | b'X')) {
                 left += 1;
                 let _ = sys::signal_pidfd(fd.as_fd(), libc::SIGKILL);
             }
         }
-        if left == 0 || Instant::now() > until {
+        if (left == 0 && !new_to_us) || Instant::now() > until {
             return left;
         }
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
-fn marked(pid: u32) -> Option<String> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+fn marked(environment: &[u8]) -> Option<String> {
     let prefix = [MARKER.as_bytes(), b"="].concat();
-    let value = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(prefix.as_slice()))?;
+    let value =
+        environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(prefix.as_slice()))?;
     String::from_utf8(value.to_vec()).ok()
 }
 
@@ -64,7 +77,7 @@ mod tests {
         let id = |index| GraphId(1).task(index).attempt(Attempt::FIRST);
         let start = |index| {
             Command::new("sleep")
-                .arg("600")
+                .arg("30")
                 .env(MARKER, format!("{token}:{}", id(index)))
                 .stdin(Stdio::null())
                 .spawn()

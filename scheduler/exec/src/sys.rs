@@ -61,7 +61,8 @@ pub(crate) fn close_from(first: RawFd) {
     }
     // Kernels before 5.9.
     if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
-        let open: Vec<RawFd> = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();
+        let open: Vec<RawFd> =
+            entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();
         for fd in open.into_iter().filter(|fd| *fd >= first) {
             // SAFETY: as above.
             unsafe { libc::close(fd) };
@@ -170,7 +171,8 @@ pub(crate) struct Arrived {
 /// Waits for one of these blocked signals; `None` when the time is over.
 pub(crate) fn wait_signal(set: &SignalSet, timeout: Option<Duration>) -> Option<Arrived> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-    let limit = timeout.map(|t| libc::timespec { tv_sec: t.as_secs() as _, tv_nsec: t.subsec_nanos().into() });
+    let limit =
+        timeout.map(|t| libc::timespec { tv_sec: t.as_secs() as _, tv_nsec: t.subsec_nanos().into() });
     let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
     loop {
         // SAFETY: all pointers are to live variables, or null for "no limit".
@@ -229,7 +231,8 @@ pub(crate) fn queue_to_child(pid: i32, signal: i32, value: u64) -> io::Result<()
 pub(crate) fn queue_to_pidfd(pidfd: BorrowedFd<'_>, signal: i32, value: u64) -> io::Result<()> {
     let info = queued_info(signal, value);
     // SAFETY: the pointer is to a filled siginfo.
-    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, info.as_ptr(), 0) };
+    let sent =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, info.as_ptr(), 0) };
     if sent == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -237,7 +240,13 @@ pub(crate) fn queue_to_pidfd(pidfd: BorrowedFd<'_>, signal: i32, value: u64) -> 
 pub(crate) fn signal_pidfd(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     // SAFETY: a null info is allowed: the kernel makes one.
     let sent = unsafe {
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, ptr::null::<libc::siginfo_t>(), 0)
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            ptr::null::<libc::siginfo_t>(),
+            0,
+        )
     };
     if sent == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
@@ -251,7 +260,7 @@ pub(crate) fn signal_fd(set: &SignalSet) -> io::Result<OwnedFd> {
 
 /// Memory that an exec child reports its failure in, and its stack. One for each shim.
 pub(crate) struct Nursery {
-    memory: *mut u8,
+    memory: *mut c_void,
 }
 
 const NURSERY: usize = 256 << 10;
@@ -305,7 +314,7 @@ impl Nursery {
         if memory == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        Ok(Self { memory: memory.cast() })
+        Ok(Self { memory })
     }
 
     /// Makes a process that executes the plan, and returns when it has done so or failed: its pid, or
@@ -315,7 +324,7 @@ impl Nursery {
     /// Where it changes user it gets a copy, so that no process of the user ever shares memory with us.
     pub(crate) fn spawn(&mut self, plan: &mut ExecPlan<'_>) -> Result<i32, (i32, i32)> {
         let shared = plan.user.is_none();
-        let report = self.memory.cast::<[c_int; 2]>();
+        let report: *mut [c_int; 2] = self.memory.cast();
         // SAFETY: the mapping is larger than the report and lives as long as self.
         unsafe { report.write_volatile([0, 0]) };
         // SAFETY: getpid has no preconditions.
@@ -325,7 +334,7 @@ impl Nursery {
         // suspended by CLONE_VFORK; the child touches only `args`, which lives until it has exec'ed or
         // ended, and calls nothing that allocates or locks.
         let pid = unsafe {
-            libc::clone(exec_child, self.memory.add(NURSERY).cast(), flags, (&raw mut args).cast::<c_void>())
+            libc::clone(exec_child, self.memory.byte_add(NURSERY), flags, (&raw mut args).cast::<c_void>())
         };
         if pid < 0 {
             return Err((step::PROCESS, io::Error::last_os_error().raw_os_error().unwrap_or(0)));
@@ -463,7 +472,13 @@ pub(crate) fn user_groups(uid: u32) -> Option<(CString, u32, Vec<u32>)> {
     loop {
         // SAFETY: all pointers are to live memory of the stated length.
         let error = unsafe {
-            libc::getpwuid_r(uid, entry.as_mut_ptr(), buffer.as_mut_ptr().cast(), buffer.len(), &raw mut found)
+            libc::getpwuid_r(
+                uid,
+                entry.as_mut_ptr(),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                &raw mut found,
+            )
         };
         if error == libc::ERANGE && buffer.len() < 1 << 20 {
             buffer.resize(buffer.len() * 2, 0);

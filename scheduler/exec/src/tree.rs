@@ -35,7 +35,9 @@ fn children(pid: u32) -> Option<Vec<u32>> {
     let mut children = Vec::new();
     for thread in threads.flatten() {
         match fs::read_to_string(thread.path().join("children")) {
-            Ok(text) => children.extend(text.split_ascii_whitespace().filter_map(|word| word.parse::<u32>().ok())),
+            Ok(text) => {
+                children.extend(text.split_ascii_whitespace().filter_map(|word| word.parse::<u32>().ok()));
+            }
             Err(_) if !thread.path().join("stat").exists() => {}
             Err(_) => return None,
         }
@@ -55,7 +57,11 @@ fn by_parent() -> HashMap<u32, Vec<u32>> {
 
 /// Every process that can be seen.
 pub(crate) fn processes() -> impl Iterator<Item = u32> {
-    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// What a round of signals did.
@@ -94,7 +100,8 @@ pub(crate) fn resident(root: u32) -> u64 {
         .into_iter()
         .filter_map(|(pid, _)| {
             let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-            let mut fields = text.split_ascii_whitespace().skip(1).map(|word| word.parse::<u64>().unwrap_or(0));
+            let mut fields =
+                text.split_ascii_whitespace().skip(1).map(|word| word.parse::<u64>().unwrap_or(0));
             let (resident, shared) = (fields.next()?, fields.next()?);
             // Mapped files are the page cache's; what the task itself holds is the rest.
             Some(resident.saturating_sub(shared) * page)

@@ -74,7 +74,9 @@ impl ValueStore {
             self.used -= earlier;
         }
         match size {
-            Some(size) if !durable && self.tmpfs.is_some() && self.used.saturating_add(size) <= self.budget => {
+            Some(size)
+                if !durable && self.tmpfs.is_some() && self.used.saturating_add(size) <= self.budget =>
+            {
                 self.used += size;
                 self.promised.insert(value, size);
                 Medium::Tmpfs
@@ -96,7 +98,8 @@ impl ValueStore {
             OutputKind::Json => "json",
         };
         let ValueId { producer, index } = value;
-        root.join(producer.graph.to_string()).join(format!("{}.{index}.a{}.{extension}", producer.index, attempt.0))
+        root.join(producer.graph.to_string())
+            .join(format!("{}.{index}.a{}.{extension}", producer.index, attempt.0))
     }
 
     /// What this attempt has written; `None` if there is nothing of that kind.
@@ -140,7 +143,11 @@ impl ValueStore {
         }
         for medium in [Medium::Tmpfs, Medium::Disk] {
             let path = self.path(value, attempt, kind, medium);
-            absent_is_fine(if kind == OutputKind::Dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) })?;
+            absent_is_fine(if kind == OutputKind::Dir {
+                fs::remove_dir_all(&path)
+            } else {
+                fs::remove_file(&path)
+            })?;
         }
         Ok(())
     }
@@ -259,7 +266,11 @@ mod tests {
         assert_eq!(store.choose(value(2), Some(60), false), Medium::Disk, "no room");
         assert_eq!(store.choose(value(3), Some(10), true), Medium::Disk, "must last");
         assert_eq!(store.choose(value(4), None, false), Medium::Disk, "size unknown");
-        assert_eq!(store.choose(value(1), Some(50), false), Medium::Tmpfs, "a new attempt replaces the promise");
+        assert_eq!(
+            store.choose(value(1), Some(50), false),
+            Medium::Tmpfs,
+            "a new attempt replaces the promise"
+        );
         assert_eq!(store.tmpfs_used(), 50);
         store.free(value(1), Attempt(1), OutputKind::Npy).expect("frees");
         assert_eq!(store.tmpfs_used(), 0);

@@ -98,7 +98,12 @@ fn serve(run: &mut dyn FnMut(&CallRequest) -> CallResult) -> io::Result<()> {
                     send(&mut socket, &mut results, &mut size)?;
                     size = own;
                 }
-                results.push(WireResult { number, ok: result.ok, payload: frame::Blob(result.payload), cpu_us });
+                results.push(WireResult {
+                    number,
+                    ok: result.ok,
+                    payload: frame::Blob(result.payload),
+                    cpu_us,
+                });
             }
             next = queue.try_recv().ok();
         }

@@ -177,7 +177,11 @@ impl Drop for Worker {
 }
 
 impl Keeper {
-    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>, mut hearing: mpsc::UnboundedReceiver<Heard>) {
+    async fn run(
+        mut self,
+        mut orders: mpsc::UnboundedReceiver<Order>,
+        mut hearing: mpsc::UnboundedReceiver<Heard>,
+    ) {
         loop {
             let deadline = self.next_idle_end();
             tokio::select! {
@@ -257,7 +261,11 @@ impl Keeper {
             if group.alone.is_empty() {
                 break;
             }
-            let free = group.workers.iter().copied().find(|n| self.workers.get(n).is_some_and(|w| w.calls.is_empty()));
+            let free = group
+                .workers
+                .iter()
+                .copied()
+                .find(|n| self.workers.get(n).is_some_and(|w| w.calls.is_empty()));
             let worker = match free {
                 Some(worker) => worker,
                 None if group.workers.len() < most => match self.start(key) {
@@ -266,7 +274,9 @@ impl Keeper {
                 },
                 None => break,
             };
-            let Some(call) = self.groups.get_mut(key).and_then(|group| group.alone.pop_front()) else { break };
+            let Some(call) = self.groups.get_mut(key).and_then(|group| group.alone.pop_front()) else {
+                break;
+            };
             if let Some(row) = self.workers.get_mut(&worker) {
                 row.alone = true;
             }
@@ -277,7 +287,9 @@ impl Keeper {
             if group.small.is_empty() {
                 return;
             }
-            let room = |n: &u64| self.workers.get(n).filter(|w| !w.alone).map_or(0, |w| WINDOW - w.calls.len().min(WINDOW));
+            let room = |n: &u64| {
+                self.workers.get(n).filter(|w| !w.alone).map_or(0, |w| WINDOW - w.calls.len().min(WINDOW))
+            };
             let best = group.workers.iter().copied().max_by_key(|n| room(n)).filter(|n| room(n) > 0);
             let spare = if key.device.is_some() { most } else { most + 1 };
             // A second worker only when the first has its hands full: starting one costs more than many calls.
@@ -330,7 +342,8 @@ impl Keeper {
                     row.alone = false;
                 }
                 self.places.remove(&attempt);
-                let ending = Ending::SpawnFailed { stage: crate::engine::SpawnStage::TooLarge, errno: libc::E2BIG };
+                let ending =
+                    Ending::SpawnFailed { stage: crate::engine::SpawnStage::TooLarge, errno: libc::E2BIG };
                 self.tell(EngineEvent::Ended { attempt, outcome: Box::new(Outcome::bare(ending)) });
             }
             return;
@@ -359,7 +372,10 @@ impl Keeper {
                     for call in group.alone.drain(..).chain(group.small.drain(..)).collect::<Vec<_>>() {
                         self.places.remove(&call.id);
                         let ending = Ending::SpawnFailed { stage: crate::engine::SpawnStage::Process, errno };
-                        self.tell(EngineEvent::Ended { attempt: call.id, outcome: Box::new(Outcome::bare(ending)) });
+                        self.tell(EngineEvent::Ended {
+                            attempt: call.id,
+                            outcome: Box::new(Outcome::bare(ending)),
+                        });
                     }
                 }
                 None
@@ -445,7 +461,11 @@ impl Keeper {
     }
 
     fn next_idle_end(&self) -> Option<Instant> {
-        self.workers.values().filter(|row| row.calls.is_empty()).map(|row| row.idle_since + self.config.idle).min()
+        self.workers
+            .values()
+            .filter(|row| row.calls.is_empty())
+            .map(|row| row.idle_since + self.config.idle)
+            .min()
     }
 
     fn end_idle(&mut self) {
@@ -465,7 +485,9 @@ impl Keeper {
                 end_of(&mut row.child);
             }
         }
-        self.groups.retain(|_, group| !(group.workers.is_empty() && group.alone.is_empty() && group.small.is_empty()));
+        self.groups.retain(|_, group| {
+            !(group.workers.is_empty() && group.alone.is_empty() && group.small.is_empty())
+        });
     }
 }
 

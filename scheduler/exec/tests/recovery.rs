@@ -12,7 +12,8 @@ use std::time::Duration;
 async fn claimed(site: &Site, tasks: &[u32]) {
     let claims = Claims::open(&site.rundir()).expect("opens");
     for task in tasks {
-        until(|| matches!(claims.inspect(id(*task)).expect("reads"), ClaimState::Live { .. }).then_some(())).await;
+        until(|| matches!(claims.inspect(id(*task)).expect("reads"), ClaimState::Live { .. }).then_some(()))
+            .await;
     }
 }
 
@@ -22,14 +23,14 @@ async fn the_end_of_attempts_is_told_although_their_launcher_was_killed() {
     let mut run = site.engine();
     let go = site.rundir().join("go");
     let script = format!("echo ready; while [ ! -e {} ]; do sleep 0.02; done; exit 9", go.display());
-    run.engine.submit(vec![shell(1, &script), shell(2, "sleep 600")]);
+    run.engine.submit(vec![shell(1, &script), shell(2, "sleep 60")]);
     claimed(&site, &[1, 2]).await;
     let launcher = run.engine.launcher_pid().await.expect("a launcher");
     kill(launcher);
     while run.next().await != (EngineEvent::LauncherLost { pid: launcher }) {}
     std::fs::write(go, "").expect("writes");
     assert_eq!(run.end(id(1)).await.ending, Ending::Exited { code: 9 });
-    run.engine.cancel(id(2), libc::SIGTERM, Duration::from_secs(60));
+    run.engine.cancel(id(2), libc::SIGTERM, Duration::from_mins(1));
     let outcome = run.end(id(2)).await;
     assert_eq!((outcome.ending, outcome.cancelled), (Ending::Signalled { signal: 15 }, true));
     assert_eq!(run.run_ending(command(3, &["true"])).await, Ending::Exited { code: 0 }, "a new launcher");
@@ -78,7 +79,7 @@ async fn daemon_and_launcher_may_both_be_gone() {
     let script = format!("while [ ! -e {} ]; do sleep 0.02; done; exit 7", go.display());
     let first = site.engine();
     let mut engine = first.engine;
-    engine.submit(vec![shell(1, &script), shell(2, "sleep 600")]);
+    engine.submit(vec![shell(1, &script), shell(2, "sleep 60")]);
     claimed(&site, &[1, 2]).await;
     let launcher = engine.launcher_pid().await.expect("a launcher");
     drop(engine);
@@ -98,7 +99,8 @@ async fn daemon_and_launcher_may_both_be_gone() {
 async fn a_killed_shim_takes_its_tree_with_it() {
     let site = Site::new();
     let mut run = site.engine();
-    run.engine.submit(vec![shell(1, "setsid sleep 600 & echo $!; env -i sleep 600 & echo $!; echo $$; sleep 600")]);
+    run.engine
+        .submit(vec![shell(1, "setsid sleep 60 & echo $!; env -i sleep 60 & echo $!; echo $$; sleep 60")]);
     let pids: Vec<u32> = until(|| {
         let pids: Vec<u32> = site.log(id(1)).lines().filter_map(|line| line.parse().ok()).collect();
         (pids.len() == 3).then_some(pids)
@@ -115,7 +117,7 @@ async fn a_killed_shim_takes_its_tree_with_it() {
 async fn without_the_token_everything_open_is_proven_dead() {
     let site = Site::new();
     let mut first = site.engine();
-    first.engine.submit(vec![shell(1, "echo $$; exec sleep 600")]);
+    first.engine.submit(vec![shell(1, "echo $$; exec sleep 60")]);
     let pid: u32 = until(|| site.log(id(1)).trim().parse().ok()).await;
     drop(first);
     std::fs::remove_file(site.rundir().join("token")).expect("removes");
@@ -137,7 +139,12 @@ async fn a_launcher_refuses_an_oversized_frame_and_lives_on() {
     stranger.set_read_timeout(Some(Duration::from_secs(30))).expect("a limit");
     assert_eq!(stranger.read(&mut [0; 16]).expect("closed, not silent"), 0);
     assert!(lives(launcher));
-    assert_eq!(run.run_ending(command(2, &["true"])).await, Ending::Exited { code: 0 }, "the daemon comes back");
+    while run.next().await != (EngineEvent::LauncherLost { pid: launcher }) {}
+    assert_eq!(
+        run.run_ending(command(2, &["true"])).await,
+        Ending::Exited { code: 0 },
+        "the daemon comes back"
+    );
     assert_eq!(run.engine.launcher_pid().await, Some(launcher));
 }
 

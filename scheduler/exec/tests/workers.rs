@@ -36,7 +36,9 @@ async fn calls_come_back_with_what_they_were_given() {
             assert!(seen.insert(attempt), "one answer each");
         }
     }
-    let Ending::Returned { ok, payload } = run.run_ending(call(2000, "fail:why", 1000)).await else { panic!("returns") };
+    let Ending::Returned { ok, payload } = run.run_ending(call(2000, "fail:why", 1000)).await else {
+        panic!("returns")
+    };
     assert_eq!((ok, payload.0.as_slice()), (false, &b"why"[..]));
 }
 
@@ -104,7 +106,9 @@ async fn a_killed_worker_is_noticed_and_workers_end_with_their_pool() {
 #[tokio::test]
 async fn the_fake_does_as_it_was_told() {
     let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
-    let mut fake = FakeEngine::new(sender).script(id(1).task, [Act::fail(3), Act::NeverStart]).script(id(2).task, [Act::Hang]);
+    let mut fake = FakeEngine::new(sender)
+        .script(id(1).task, [Act::fail(3), Act::NeverStart])
+        .script(id(2).task, [Act::Hang]);
     fake.submit(vec![call(1, "", 0), call(1, "", 0), call(2, "", 0), call(3, "", 0)]);
     fake.step();
     fake.cancel(id(2), 15, Duration::ZERO);
@@ -121,7 +125,12 @@ async fn the_fake_does_as_it_was_told() {
     assert_eq!(
         told,
         [
-            "1 started", "1 never", "2 started", "3 started", "1 exited with code 3", "3 exited with code 0",
+            "1 started",
+            "1 never",
+            "2 started",
+            "3 started",
+            "1 exited with code 3",
+            "3 exited with code 0",
             "2 ended by signal 15",
         ]
     );

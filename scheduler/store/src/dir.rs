@@ -7,7 +7,8 @@
 //! DIR/env/HASH         captured environments
 //! DIR/logs/segment-N.log   packed logs of ended attempts
 //! ```
-//! Others may keep folders of their own beside these.
+//! Others may keep folders of their own beside these; `runs/` (local runs, each with a state directory of
+//! its own) may be there before the first daemon is.
 
 use crate::StoreError;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -157,6 +158,7 @@ fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
             || name.starts_with(JOURNAL)
             || name == "env"
             || name == "logs"
+            || name == "runs"
             || name.starts_with(&format!(".{VERSION}."));
         if !ours {
             return Err(not_ours(path, &format!("it holds `{name}` and no {VERSION} file")));

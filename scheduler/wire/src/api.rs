@@ -427,6 +427,37 @@ pub struct DaemonDoc {
     pub up_s: u64,
 }
 
+/// How far a graph is: what a progress display shows.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct ProgressDoc {
+    /// The graph's name.
+    pub name: String,
+    /// Where it stands.
+    pub state: String,
+    /// All its functions.
+    pub functions: u64,
+    /// How many wait.
+    pub queued: u64,
+    /// How many run.
+    pub running: u64,
+    /// How many succeeded.
+    pub succeeded: u64,
+    /// How many failed.
+    pub failed: u64,
+    /// How many were cancelled.
+    pub cancelled: u64,
+    /// Since its first placement.
+    pub elapsed_s: f64,
+    /// What the plan expects in all.
+    pub predicted_s: Option<f64>,
+    /// Some of what runs.
+    pub running_names: Vec<String>,
+    /// Each device with the part of it that is given away, 0 to 1.
+    pub devices: Vec<(String, f64)>,
+    /// Why nothing of it runs, if nothing does.
+    pub reason: Option<String>,
+}
+
 /// A part of a log.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct LogDoc {

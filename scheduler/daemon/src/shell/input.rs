@@ -1,9 +1,10 @@
 //! What reaches the loop.
 
 use dunnage_exec::EngineEvent;
+use dunnage_exec::logs::LogChunk;
 use dunnage_model::{AttemptId, DeviceSample, Event, Graph, GraphId, NodeSpec, Owner, Plan, Snapshot};
 use dunnage_store::Notice;
-use dunnage_wire::api::{DevicesDoc, ExplainDoc, QueueRow, StatusDoc};
+use dunnage_wire::api::{DevicesDoc, ExplainDoc, ProgressDoc, QueueRow, StatusDoc};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -83,6 +84,9 @@ pub(crate) enum Command {
     Retry { id: GraphId, function: Option<String>, by: Owner, reply: Reply<()> },
     Explain { id: GraphId, function: String, reply: Reply<Box<ExplainDoc>> },
     Log { id: GraphId, function: Option<String>, attempt: Option<u32>, by: Owner, reply: Reply<Vec<LogPart>> },
+    /// A piece of an attempt's log, from memory, from disk or from the segments.
+    LogChunk { attempt: AttemptId, offset: u64, reply: Reply<LogChunk> },
+    Progress { id: GraphId, reply: Reply<Box<ProgressDoc>> },
     Devices { reply: Reply<Box<DevicesDoc>> },
     Drain { device: String, drain: bool, reply: Reply<()> },
     Snapshot { reply: Reply<Arc<Snapshot>> },

@@ -21,4 +21,5 @@ pub(crate) use meta::Meta;
 pub(crate) use owner::{Parts, Shell, ShellOptions, Stopped};
 pub(crate) use recovery::Found;
 pub(crate) use sampler::Sampler;
+pub(crate) use translate::missing_inputs;
 pub(crate) use views::devices;

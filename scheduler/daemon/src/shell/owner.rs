@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 
 /// Ended graphs are kept in memory up to this many, and up to this many of their functions together.
 const ENDED_MAX: usize = 256;
@@ -34,6 +34,9 @@ const BATCH_MAX: usize = 512;
 
 /// How often devices are looked at while there are GPUs.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+
+/// A log is read in pieces of at most this many bytes.
+const LOG_CHUNK: usize = 256 << 10;
 
 /// How often the logs of commands that have run for a while are copied to disk.
 const LOGS_EVERY: Duration = Duration::from_secs(1);
@@ -47,10 +50,8 @@ pub(crate) struct ShellOptions {
     pub(crate) gpu_env: GpuEnv,
     /// Remarks of the device source.
     pub(crate) notes: Vec<String>,
-    /// The state directory, for people.
-    pub(crate) state_dir: PathBuf,
-    /// The runtime directory.
-    pub(crate) rundir: PathBuf,
+    /// The store's file, for readers beside the loop.
+    pub(crate) journal: PathBuf,
     /// The store's token, by which processes of ours are known.
     pub(crate) token: String,
 }
@@ -69,7 +70,7 @@ pub(crate) struct Shell {
     pub(crate) core: Scheduler,
     pub(crate) clock: StoreClock,
     pub(crate) history: Box<dyn History>,
-    pub(crate) environments: EnvStore,
+    pub(crate) environments: Arc<EnvStore>,
     pub(crate) engine: LocalEngine,
     pub(crate) effects: Effects,
     pub(crate) metas: BTreeMap<GraphId, Meta>,
@@ -89,7 +90,7 @@ pub(crate) struct Shell {
     held_answers: VecDeque<(u64, Vec<Answer>)>,
     /// Claims that may go once the batch with this number is synced.
     claims: VecDeque<(u64, AttemptId)>,
-    claims_now: Vec<AttemptId>,
+    pub(crate) claims_now: Vec<AttemptId>,
     waiters: BTreeMap<GraphId, Vec<Reply<()>>>,
     ended: VecDeque<GraphId>,
     wake: Option<Time>,
@@ -100,6 +101,8 @@ pub(crate) struct Shell {
     /// What each running attempt's processes use of GPUs.
     pub(crate) gpu_used: BTreeMap<AttemptId, Vec<(DeviceId, Bytes)>>,
     stopping: Option<bool>,
+    /// Tells of attempts that have ended, for those who follow their logs.
+    pub(crate) ended_attempts: broadcast::Sender<AttemptId>,
 }
 
 /// The parts that a shell is made of.
@@ -107,7 +110,7 @@ pub(crate) struct Parts {
     pub(crate) core: Scheduler,
     pub(crate) clock: StoreClock,
     pub(crate) history: Box<dyn History>,
-    pub(crate) environments: EnvStore,
+    pub(crate) environments: Arc<EnvStore>,
     pub(crate) engine: LocalEngine,
     pub(crate) effects: Effects,
     pub(crate) options: ShellOptions,
@@ -167,7 +170,13 @@ impl Shell {
             pids: BTreeMap::new(),
             gpu_used: BTreeMap::new(),
             stopping: None,
+            ended_attempts: broadcast::channel(1024).0,
         }
+    }
+
+    /// The store's file.
+    pub(crate) fn journal_file(&self) -> PathBuf {
+        self.options.journal.clone()
     }
 
     /// Runs until it is told to stop.
@@ -536,6 +545,8 @@ impl Shell {
             EngineEvent::Ended { attempt, outcome } => self.inspect(attempt, *outcome),
             EngineEvent::NeverStarted { attempt } => {
                 self.forget_attempt(attempt);
+                // The claim that fenced it off has done its work once the fact is on disk.
+                self.claims_now.push(attempt);
                 self.handle(Event::NeverStarted { attempt });
             }
             EngineEvent::Lost { attempt } => {
@@ -597,6 +608,8 @@ impl Shell {
     }
 
     fn forget_attempt(&mut self, attempt: AttemptId) {
+        // Nobody listening is fine.
+        let _ = self.ended_attempts.send(attempt);
         self.pids.remove(&attempt);
         self.gpu_used.remove(&attempt);
     }
@@ -708,6 +721,18 @@ impl Shell {
             Command::Log { id, function, attempt, by, reply } => {
                 let parts = self.log_parts(id, function.as_deref(), attempt, by);
                 drop(reply.send(parts));
+            }
+            Command::LogChunk { attempt, offset, reply } => {
+                let chunk = self.log_chunk(attempt, offset);
+                drop(reply.send(chunk));
+            }
+            Command::Progress { id, reply } => {
+                let doc = self.with_run(id, |shell, run| {
+                    let mut doc = views::progress(run, &shell.core, &shell.clock);
+                    doc.reason = shell.reason(run);
+                    Box::new(doc)
+                });
+                drop(reply.send(doc));
             }
             Command::Devices { reply } => {
                 let doc = views::devices(self.core.ledger(), &self.options.notes);
@@ -950,6 +975,34 @@ impl Shell {
         let mut past = Scheduler::new(dunnage_strategies::strategies());
         super::recovery::replay(&mut past, row, &facts).map_err(Refused::Conflict)?;
         Ok(past)
+    }
+
+    /// A piece of a log: of one that still grows, else of one that was packed.
+    fn log_chunk(&mut self, attempt: AttemptId, offset: u64) -> Result<dunnage_exec::logs::LogChunk, Refused> {
+        let broken = |error: dunnage_store::StoreError| Refused::Broken(error.in_full());
+        let rows = self.history.logs_of(attempt).map_err(broken)?;
+        if rows.is_empty() {
+            return self
+                .effects
+                .logs
+                .read(attempt, offset, LOG_CHUNK)
+                .map_err(|error| Refused::Broken(format!("cannot read the log of {attempt}: {error}")));
+        }
+        let cut = rows.first().map_or(0, |row| row.truncated);
+        let total = cut + rows.iter().map(|row| u64::from(row.place.length)).sum::<u64>();
+        let offset = offset.clamp(cut, total);
+        let mut begin = cut;
+        for row in rows {
+            let length = u64::from(row.place.length);
+            if offset < begin + length {
+                let mut bytes = self.effects.segments.read(row.place).map_err(broken)?;
+                bytes.drain(..((offset - begin) as usize).min(bytes.len()));
+                bytes.truncate(LOG_CHUNK);
+                return Ok(dunnage_exec::logs::LogChunk { offset, bytes, total, cut });
+            }
+            begin += length;
+        }
+        Ok(dunnage_exec::logs::LogChunk { offset, bytes: Vec::new(), total, cut })
     }
 
     fn log_parts(

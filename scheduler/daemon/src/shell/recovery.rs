@@ -130,6 +130,7 @@ impl Shell {
                 }
                 Recovered::NeverStarted => {
                     found.never_started += 1;
+                    self.claims_now.push(attempt);
                     self.handle_quietly(Event::NeverStarted { attempt });
                 }
                 Recovered::Died => {

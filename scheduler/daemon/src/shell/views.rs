@@ -8,7 +8,7 @@ use dunnage_model::{
 };
 use dunnage_store::{FactRow, StoreClock};
 use dunnage_wire::api::{
-    CpuDoc, DeviceUseDoc, DevicesDoc, ExplainDoc, ExplainOptionDoc, FunctionDoc, GpuDoc, MigDoc, OutputDoc, QueueRow,
+    CpuDoc, DeviceUseDoc, DevicesDoc, ExplainDoc, ExplainOptionDoc, FunctionDoc, GpuDoc, MigDoc, OutputDoc, ProgressDoc, QueueRow,
     StatusDoc, StoryDoc,
 };
 use dunnage_wire::journal::decode_facts;
@@ -122,6 +122,44 @@ pub(crate) fn status(run: &GraphRun, core: &Scheduler, values: &ValueStore, cloc
         critical_path_s,
         devices: device_use(run, core.ledger(), makespan.unwrap_or(0.0)),
         functions,
+    }
+}
+
+/// How far a graph is.
+pub(crate) fn progress(run: &GraphRun, core: &Scheduler, clock: &StoreClock) -> ProgressDoc {
+    let TaskCounts { functions, queued, running, succeeded, failed, cancelled, compensated: _ } = run.counts();
+    let end = run.ended_at.unwrap_or_else(|| clock.now());
+    let mut devices = Vec::new();
+    for node in core.ledger().nodes() {
+        let cores = f64::from(node.spec.cpu.capacity.0.max(1));
+        devices.push((DeviceId::host(node.spec.id).to_string(), 1.0 - node.cpus_free as f64 / cores));
+        for (gpu, spec) in node.gpus.iter().zip(&node.spec.gpus) {
+            let memory = gpu.memory_held as f64 / spec.memory.0.max(1) as f64;
+            let share = if gpu.exclusive { 1.0 } else { gpu.share_held as f64 / 1000.0 };
+            devices.push((gpu.device.to_string(), memory.max(share)));
+        }
+    }
+    let running_names = core
+        .ledger()
+        .holdings()
+        .filter(|(attempt, _)| attempt.task.graph == run.id)
+        .take(16)
+        .map(|(attempt, _)| run.graph.task_name(attempt.task.index))
+        .collect();
+    ProgressDoc {
+        name: run.graph.name.clone(),
+        state: run.state().word().to_owned(),
+        functions: functions.into(),
+        queued: queued.into(),
+        running: running.into(),
+        succeeded: succeeded.into(),
+        failed: failed.into(),
+        cancelled: cancelled.into(),
+        elapsed_s: run.started_at.map_or(0.0, |start| end.since(start).as_secs_f64()),
+        predicted_s: run.plan().map(|plan| plan.makespan_s),
+        running_names,
+        devices,
+        reason: None,
     }
 }
 

@@ -22,7 +22,7 @@ fn run(call: &CallRequest) -> CallResult {
         ("fail", rest) => CallResult { ok: false, payload: rest.as_bytes().to_vec() },
         ("die", _) => std::process::exit(7),
         ("sleep", _) => {
-            std::thread::sleep(std::time::Duration::from_secs(600));
+            std::thread::sleep(std::time::Duration::from_mins(1));
             CallResult { ok: true, payload: Vec::new() }
         }
         (_, rest) => CallResult { ok: true, payload: rest.as_bytes().to_vec() },

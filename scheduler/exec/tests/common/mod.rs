@@ -1,5 +1,11 @@
 //! What the tests with real processes share.
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::allow_attributes, reason = "each test binary uses a part")]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::allow_attributes,
+    reason = "each test binary uses a part"
+)]
 
 use dunnage_exec::{
     AttemptSpec, Ending, Engine, EngineEvent, EnvBase, EnvRef, LocalConfig, LocalEngine, Outcome, Work,
@@ -27,7 +33,8 @@ impl Site {
     pub fn new() -> Self {
         let parent = if std::path::Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" };
         let folder = tempfile::Builder::new().prefix("dunnage-test").tempdir_in(parent).expect("a folder");
-        let token = folder.path().file_name().and_then(|name| name.to_str()).unwrap_or("token").replace('.', "");
+        let token =
+            folder.path().file_name().and_then(|name| name.to_str()).unwrap_or("token").replace('.', "");
         Self { folder, token }
     }
 
@@ -43,7 +50,7 @@ impl Site {
             exe: env!("CARGO_BIN_EXE_exec-test-host").into(),
             launcher_wrap: Vec::new(),
             workers: 2,
-            worker_idle: Duration::from_secs(60),
+            worker_idle: Duration::from_mins(1),
         };
         Running { engine: LocalEngine::new(config, sender).expect("an engine"), events }
     }
@@ -85,7 +92,7 @@ pub fn shell(task: u32, script: &str) -> AttemptSpec {
 impl Running {
     /// The next event; a test that waits in vain fails.
     pub async fn next(&mut self) -> EngineEvent {
-        tokio::time::timeout(Duration::from_secs(60), self.events.recv())
+        tokio::time::timeout(Duration::from_mins(1), self.events.recv())
             .await
             .expect("an event comes")
             .expect("the engine lives")
@@ -130,7 +137,10 @@ pub async fn until<T>(mut there: impl FnMut() -> Option<T>) -> T {
 /// Whether a process is there and no zombie.
 pub fn lives(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next()).is_some_and(|state| state != 'Z')
+        stat.rsplit(')')
+            .next()
+            .and_then(|rest| rest.trim_start().chars().next())
+            .is_some_and(|state| state != 'Z')
     })
 }
 

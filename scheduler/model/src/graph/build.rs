@@ -603,6 +603,15 @@ impl Builder {
             }
             return problem.hint(format!("did you mean `{near}`?"));
         }
+        // An instance that the sweep does not make: its last one shows how they are called.
+        let near = self.functions.iter().enumerate().take(NEAREST_AMONG).find(|(at, function)| {
+            let head = function.id.split('{').next().unwrap_or_default();
+            !function.axes.is_empty() && !head.is_empty() && producer.starts_with(head) && self.first[*at + 1] > self.first[*at]
+        });
+        if let Some((at, function)) = near {
+            let last = name_of(&self.functions, &self.first, self.first[at + 1] - 1);
+            return problem.hint(format!("the sweep `{}` has no such instance; its last is `{last}`", function.id));
+        }
         problem.hint("the producer must be a function of this graph")
     }
 

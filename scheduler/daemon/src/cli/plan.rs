@@ -1,0 +1,155 @@
+//! `plan`: where and when everything would run. The same scheduler and strategies in virtual time, with
+//! every task taking as long as is expected.
+
+use super::context::Context;
+use super::exit::{DONE, FAILED, Failure, USAGE};
+use crate::accept::{self, Rejected};
+use crate::render::gantt;
+use dunnage_core::Scheduler;
+use dunnage_model::{Basis, Event, Graph, GraphId, Limits, NodeSpec, Owner, Submission, Time};
+use dunnage_sim::{Declared, Simulation};
+use dunnage_wire::api::{DeviceUseDoc, PlanDoc, PlanTaskDoc};
+use dunnage_wire::graph_file;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The number of the only graph.
+const GRAPH: GraphId = GraphId(1);
+
+pub(crate) fn plan(context: &Context, path: &Path, strategy: Option<String>) -> Result<i32, Failure> {
+    let decoded = graph_file::read(path, &super::run::limits(context))?;
+    let (mut spec, places) = (decoded.spec, decoded.places);
+    let file = path.display().to_string();
+    spec.name.get_or_insert_with(|| super::run::name_of(path));
+    if strategy.is_some() {
+        spec.strategy = strategy;
+    }
+    if spec.strategy.is_none() {
+        spec.strategy = Some(context.config.strategy.clone());
+    }
+    let limits = Limits { functions: context.config.functions_max, ..Limits::default() };
+    let rejected = |rejected: Rejected| Failure::rejected(&file, &rejected, &places);
+    let graph = Arc::new(accept::build(spec, &limits).map_err(rejected)?);
+    let look = crate::setup::look(
+        &context.selection()?,
+        &context.config.resources,
+        context.config.probe_timeout.to_std(),
+    )
+    .map_err(|error| Failure::new(USAGE, error.to_string()))?;
+    let node = Arc::new(look.node);
+    let mut core = Scheduler::new(dunnage_strategies::strategies());
+    core.replay(Time::ZERO, Event::NodeSeen(Arc::clone(&node)));
+    accept::check_machine(&graph, core.ledger()).map_err(rejected)?;
+    let doc = simulate(core, &graph, &node)?;
+    context.print(&doc, |style| gantt::plan(&doc, style));
+    Ok(DONE)
+}
+
+fn simulate(core: Scheduler, graph: &Arc<Graph>, node: &Arc<NodeSpec>) -> Result<PlanDoc, Failure> {
+    let mut simulation = Simulation::new(core, Declared, false);
+    let submission = Submission {
+        id: GRAPH,
+        graph: Arc::clone(graph),
+        owner: Owner(0),
+        seed: 1,
+        held: false,
+        sealed: true,
+        trace: None,
+    };
+    simulation.at(Time::ZERO, Event::Submitted(Box::new(submission)));
+    let (report, core) = simulation.run().map_err(|why| Failure::new(FAILED, why))?;
+    let run = core.graph(GRAPH).ok_or_else(|| Failure::new(FAILED, "the plan is empty"))?;
+    let makespan = report.makespan().as_secs_f64();
+    let mut tasks: Vec<PlanTaskDoc> = Vec::with_capacity(report.ran.len());
+    let mut uses: BTreeMap<dunnage_model::DeviceId, DeviceUseDoc> = BTreeMap::new();
+    let mut basis = Basis::None;
+    for ran in &report.ran {
+        let task = ran.attempt.task.index;
+        let placement = run.slots()[task as usize].record.as_ref().and_then(|record| record.placement.as_ref());
+        let took = ran.end.since(ran.start).as_secs_f64();
+        tasks.push(PlanTaskDoc {
+            id: graph.task_name(task),
+            family: graph.family(task).to_owned(),
+            device: ran.device.to_string(),
+            start_s: ran.start.0 as f64 / 1e6,
+            end_s: ran.end.0 as f64 / 1e6,
+            variant: placement.map_or(0, |placement| placement.variant),
+        });
+        let share = match placement {
+            None => 0.0,
+            Some(placement) => {
+                basis = basis.min(placement.basis);
+                placement.gpus.first().map_or(f64::from(placement.cpus.0) / 1000.0, |grant| {
+                    let memory = node.gpu(grant.device).map_or(0.0, |gpu| {
+                        grant.memory.0 as f64 / gpu.memory.0.max(1) as f64
+                    });
+                    memory.max(f64::from(grant.share.0) / 1000.0).min(1.0)
+                })
+            }
+        };
+        let entry = uses.entry(ran.device).or_insert_with(|| DeviceUseDoc {
+            device: ran.device.to_string(),
+            name: node.gpu(ran.device).map_or_else(|| node.cpu.model.clone(), |gpu| gpu.name.clone()),
+            ..DeviceUseDoc::default()
+        });
+        entry.attempts += 1;
+        entry.allocated_s += took * share;
+    }
+    tasks.sort_by(|a, b| a.start_s.total_cmp(&b.start_s).then_with(|| a.id.cmp(&b.id)));
+    let cores = f64::from(node.cpu.capacity.0) / 1000.0;
+    for (device, entry) in &mut uses {
+        let capacity = if device.is_host() { cores } else { 1.0 };
+        entry.allocated_ratio = (entry.allocated_s / (capacity * makespan).max(1e-9)).min(1.0);
+    }
+    Ok(PlanDoc {
+        graph: graph.name.clone(),
+        functions: graph.len().into(),
+        strategy: core.strategy_of(run).to_owned(),
+        why: run.plan().map(|plan| plan.why.clone()).unwrap_or_default(),
+        makespan_s: makespan,
+        lower_bound_s: lower_bound(graph, &core, cores),
+        basis: basis.word().to_owned(),
+        devices: uses.into_values().collect(),
+        tasks,
+    })
+}
+
+/// The longest chain with the fastest variants, or the work that only cores can do over all cores,
+/// whichever is more.
+fn lower_bound(graph: &Graph, core: &Scheduler, cores: f64) -> f64 {
+    let unknown = 1.0;
+    let seconds = |task: u32, variant: u8| {
+        core.estimates().predict(graph, task, variant).duration.map_or(unknown, |span| span.as_secs_f64())
+    };
+    let mut chain = vec![0.0_f64; graph.len() as usize];
+    let mut group_chain = vec![0.0_f64; graph.groups().len()];
+    let mut work = 0.0;
+    let mut longest = 0.0_f64;
+    for task in graph.topological() {
+        let variants = graph.function(task).variants.len() as u8;
+        let least = (0..variants).map(|variant| seconds(task, variant)).fold(f64::INFINITY, f64::min);
+        let before = graph
+            .needs(task)
+            .iter()
+            .map(|need| match need {
+                dunnage_model::Need::Task(producer) => chain[*producer as usize],
+                dunnage_model::Need::Group(group) | dunnage_model::Need::GroupEnd(group) => group_chain[*group as usize],
+            })
+            .fold(0.0, f64::max);
+        let end = before + least;
+        chain[task as usize] = end;
+        longest = longest.max(end);
+        if let Some(group) = graph.group_of(task) {
+            let known = &mut group_chain[group as usize];
+            *known = known.max(end);
+        }
+        let cpu_only = graph.function(task).variants.iter().all(|v| v.kind == dunnage_model::DeviceKind::Cpu);
+        if cpu_only {
+            work += (0..variants)
+                .map(|variant| seconds(task, variant) * f64::from(graph.request(task, variant).cpus.0) / 1000.0)
+                .fold(f64::INFINITY, f64::min);
+        }
+    }
+    longest.max(work / cores.max(1e-9))
+}
