@@ -1101,3 +1101,19 @@ fn a_reader_that_runs_while_its_input_is_made_again_is_judged_by_its_own_result(
         assert_eq!(s.ended[&g], GraphState::Succeeded);
     }
 }
+
+#[test]
+fn a_value_that_can_not_be_made_again_cancels_its_task_instead_of_waiting_for_ever() {
+    let mut s = scenario(cores(4));
+    let g = s.submit(tolerant([f("a").outputs(1), f("b").arg("a", 0).outputs(1), f("busy"), f("c").arg("b", 0).after("busy")], Tolerance::Tolerant));
+    s.event(Event::HeldBack { graph: g });
+    s.event(Event::Released { graph: g });
+    s.ok("a");
+    s.event(Event::ValueLost { task: g.task(0) });
+    s.fail("a", Cause::User);
+    s.ok("b");
+    s.event(Event::ValueLost { task: g.task(1) });
+    assert_eq!(s.states(g, &["b", "c"]), ["cancelled/upstream_failed", "cancelled/upstream_failed"]);
+    s.finish();
+    assert_eq!(s.ended[&g], GraphState::Succeeded);
+}

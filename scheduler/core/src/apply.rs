@@ -384,9 +384,9 @@ impl Scheduler {
         run.dequeue_all(&mut parts);
         run.reset(index);
         run.take_back_lost(vec![index]);
-        run.recount();
-        run.demote();
+        run.rewind(&mut parts);
         run.enqueue_all(&mut parts);
+        self.conclude(task.graph, out);
     }
 
     fn cancel_task(&mut self, graph: GraphId, task: u32, out: &mut Vec<Decision>) {
@@ -436,8 +436,7 @@ impl Scheduler {
         }
         run.take_back_lost(tasks);
         run.forget_plan();
-        run.recount();
-        run.demote();
+        run.rewind(&mut parts);
         self.set_deadline(graph);
         self.want_plan(graph, out);
         self.conclude(graph, out);
@@ -542,27 +541,46 @@ impl GraphRun {
         self.counts.queued += more;
         self.recount_depths();
         self.recount();
-        let graph = std::sync::Arc::clone(&self.graph);
+        let hopeless = self.hopeless(before);
+        match self.stop {
+            None => hopeless.into_iter().map(|task| (task, Cause::UpstreamFailed)).collect(),
+            Some(_) => {
+                let upstream = hopeless.into_iter().map(|task| (task, Cause::UpstreamFailed));
+                // The first word about a task stands.
+                upstream.chain((before..self.graph.len()).map(|task| (task, Cause::Cancelled))).collect()
+            }
+        }
+    }
+
+    /// The tasks from this one on that wait for something that has ended without success.
+    fn hopeless(&self, from: u32) -> Vec<u32> {
         let lost = |task: u32| {
             let state = &self.slots[task as usize].state;
             state.is_final() && *state != TaskState::Succeeded
         };
-        let group_lost: Vec<bool> =
-            (0..graph.groups().len() as u32).map(|group| graph.members(group).any(lost)).collect();
-        (before..graph.len())
-            .filter_map(|task| {
-                let hopeless = graph.needs(task).iter().any(|need| match need {
+        let groups = self.graph.groups().len() as u32;
+        let group_lost: Vec<bool> = (0..groups).map(|group| self.graph.members(group).any(lost)).collect();
+        let waits_in_vain = |task: &u32| {
+            let slot = &self.slots[*task as usize];
+            slot.state == TaskState::Waiting
+                && slot.missing > 0
+                && self.graph.needs(*task).iter().any(|need| match need {
                     Need::Task(producer) => lost(*producer),
                     Need::Group(group) => group_lost[*group as usize],
                     Need::GroupEnd(_) => false,
-                });
-                match (hopeless, self.stop) {
-                    (true, _) => Some((task, Cause::UpstreamFailed)),
-                    (false, Some(_)) => Some((task, Cause::Cancelled)),
-                    (false, None) => None,
-                }
-            })
-            .collect()
+                })
+        };
+        (from..self.graph.len()).filter(waits_in_vain).collect()
+    }
+
+    /// After tasks were put back to the start: counts anew, takes back what is ready no more, and ends what
+    /// needs something that will not be tried again. Nothing of the graph may be in the queue.
+    fn rewind(&mut self, parts: &mut crate::run::Parts<'_>) {
+        self.recount();
+        self.demote();
+        for task in self.hopeless(0) {
+            self.settle(task, TaskState::Cancelled { cause: Cause::UpstreamFailed }, parts);
+        }
     }
 }
 

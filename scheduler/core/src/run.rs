@@ -319,27 +319,34 @@ impl GraphRun {
             return;
         }
         let key = self.queue_key(task);
-        let park = self.park_of(task);
-        if self.is_at_limit(task) {
-            self.parked.entry(park).or_default().insert(key);
-            return;
-        }
         if self.is_sequential() {
-            match self.admitted {
-                Some(other) if other < key => {
-                    self.parked.entry(self.park_of(task)).or_default().insert(key);
-                    return;
-                }
-                Some(other) => {
-                    self.dequeue(other.index, parts);
-                    self.parked.entry(self.park_of(other.index)).or_default().insert(other);
-                }
-                None => {}
-            }
-            self.admitted = Some(key);
+            self.parked.entry(WHOLE_GRAPH).or_default().insert(key);
+            return self.admit_first(parts);
+        }
+        if self.is_at_limit(task) {
+            self.parked.entry(self.park_of(task)).or_default().insert(key);
+            return;
         }
         let class = self.class_of(task, parts.queue);
         parts.queue.insert(class, key);
+    }
+
+    /// Under `sequential`: the first of the ready tasks, and it alone, is in the queue, unless one runs.
+    fn admit_first(&mut self, parts: &mut Parts<'_>) {
+        let Some(first) = self.parked.get(&WHOLE_GRAPH).and_then(BTreeSet::first).copied() else { return };
+        if self.is_at_limit(first.index) || self.admitted.is_some_and(|other| other < first) {
+            return;
+        }
+        if let Some(other) = self.admitted {
+            self.dequeue(other.index, parts);
+            self.parked.entry(WHOLE_GRAPH).or_default().insert(other);
+        }
+        if let Some(parked) = self.parked.get_mut(&WHOLE_GRAPH) {
+            parked.remove(&first);
+        }
+        self.admitted = Some(first);
+        let class = self.class_of(first.index, parts.queue);
+        parts.queue.insert(class, first);
     }
 
     fn is_sequential(&self) -> bool {
@@ -376,11 +383,7 @@ impl GraphRun {
             return;
         }
         if self.is_sequential() {
-            if self.admitted.is_none()
-                && let Some(first) = self.parked.get_mut(&WHOLE_GRAPH).and_then(BTreeSet::pop_first)
-            {
-                self.enqueue(first.index, parts);
-            }
+            self.admit_first(parts);
             return;
         }
         let function = self.graph.function_index(task);

@@ -70,6 +70,8 @@ impl Scheduler {
     /// alone (a timeout, the end of a wait) follows here as it did then, so it needs no facts of its own.
     pub fn replay(&mut self, at: Time, event: Event) {
         let mut dropped = Vec::new();
+        // Not the later of both: graphs may be replayed one after another, each from its own beginning.
+        self.now = at;
         self.advance(at, &mut dropped);
         self.apply(event, &mut dropped);
     }
@@ -204,7 +206,7 @@ impl Scheduler {
         self.conclude(id, out);
     }
 
-    /// Tells an attempt to end, once.
+    /// Tells an attempt to end, once, and again where a weightier reason comes.
     pub(crate) fn end_attempt(
         &mut self,
         attempt: dunnage_model::AttemptId,
@@ -215,7 +217,7 @@ impl Scheduler {
         let Some(slot) = run.slots.get_mut(attempt.task.index as usize) else { return };
         if let TaskState::Running(running) = &mut slot.state
             && running.attempt == attempt.attempt
-            && (running.ending.is_none() || (reason == EndReason::Cancelled && running.ending != Some(reason)))
+            && running.ending.is_none_or(|before| weight(before) < weight(reason))
         {
             running.ending = Some(reason);
             out.push(Decision::Kill { attempt, reason });
@@ -294,5 +296,16 @@ impl Scheduler {
     /// The latest time it has heard of.
     pub fn now(&self) -> Time {
         self.now
+    }
+}
+
+/// Which of two reasons for an end stands. What follows from facts of the journal and from time stands
+/// before what does not, so that a replay, which knows only the former, judges alike.
+const fn weight(reason: EndReason) -> u8 {
+    match reason {
+        EndReason::DeviceLost | EndReason::Preempted => 0,
+        EndReason::Timeout => 1,
+        EndReason::GraphTimeout => 2,
+        EndReason::Cancelled => 3,
     }
 }

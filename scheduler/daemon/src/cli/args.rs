@@ -86,6 +86,9 @@ pub(crate) enum Verb {
         /// Every function, not families
         #[arg(long)]
         all: bool,
+        /// Draw what ran where and when
+        #[arg(long)]
+        gantt: bool,
         /// Write a Chrome/Perfetto trace to this file
         #[arg(long, value_name = "FILE")]
         trace: Option<PathBuf>,

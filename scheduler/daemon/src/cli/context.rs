@@ -56,7 +56,8 @@ impl Context {
 
     /// The style for a stream that is a terminal or not.
     pub(crate) fn style_of(&self, terminal: bool) -> Style {
-        Style { colour: colour(&self.common, terminal), ..self.style }
+        let width = if terminal { self.style.width.min(400) } else { self.style.width };
+        Style { colour: colour(&self.common, terminal), width, ..self.style }
     }
 
     /// Prints a document, as JSON or as text.
@@ -136,8 +137,14 @@ fn style(common: &Common) -> Style {
         let locale = locale.to_ascii_lowercase();
         locale.contains("utf-8") || locale.contains("utf8")
     });
-    let width = if width > 0 { width } else { columns.unwrap_or(80) };
-    Style { colour: colour(common, terminal), width: width.clamp(40, 400), unicode }
+    // What is not read on a terminal is not cut.
+    let width = match (terminal, columns) {
+        (true, _) if width > 0 => width.clamp(40, 400),
+        (_, Some(columns)) => columns,
+        (true, None) => 80,
+        (false, None) => usize::MAX,
+    };
+    Style { colour: colour(common, terminal), width, unicode }
 }
 
 fn colour(common: &Common, terminal: bool) -> bool {

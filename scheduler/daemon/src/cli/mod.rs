@@ -59,7 +59,9 @@ fn dispatch(context: &mut Context, verb: Verb) -> Result<i32, Failure> {
                 },
                 Verb::Submit(args) => submit::submit(context, args).await,
                 Verb::Queue => queries::queue(context).await,
-                Verb::Status { id, all, trace } => queries::status(context, &id, all, trace.as_deref()).await,
+                Verb::Status { id, all, gantt, trace } => {
+                    queries::status(context, &id, all, gantt, trace.as_deref()).await
+                }
                 Verb::Wait { id } => queries::wait(context, &id).await,
                 Verb::Logs { target, follow, attempt } => logs::logs(context, &target, follow, attempt).await,
                 Verb::Cancel { target } => queries::change(context, "cancel", &target).await,

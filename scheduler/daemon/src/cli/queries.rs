@@ -5,7 +5,7 @@ use super::context::{Context, print};
 use super::exit::{DONE, FAILED, Failure, USAGE};
 use super::run::write_trace;
 use crate::client::encode;
-use crate::render::{explain as render_explain, queue as render_queue, status as render_status};
+use crate::render::{explain as render_explain, gantt, queue as render_queue, status as render_status};
 use dunnage_wire::api::{ExplainDoc, QueueRow, StatusDoc};
 use std::path::Path;
 
@@ -34,12 +34,25 @@ pub(crate) async fn queue(context: &Context) -> Result<i32, Failure> {
     Ok(DONE)
 }
 
-pub(crate) async fn status(context: &Context, id: &str, all: bool, trace: Option<&Path>) -> Result<i32, Failure> {
+pub(crate) async fn status(
+    context: &Context,
+    id: &str,
+    all: bool,
+    draw: bool,
+    trace: Option<&Path>,
+) -> Result<i32, Failure> {
     let doc: StatusDoc = context.client().await?.get(&format!("/v1/graphs/{}", encode(id))).await?;
     if let Some(path) = trace {
         write_trace(&doc, path)?;
     }
-    context.print(&doc, |style| render_status::status(&doc, all, style));
+    context.print(&doc, |style| {
+        let mut text = render_status::status(&doc, all, style);
+        if draw {
+            text.push('\n');
+            text.push_str(&gantt::actual(&doc, style));
+        }
+        text
+    });
     Ok(DONE)
 }
 

@@ -381,7 +381,7 @@ pub(crate) async fn watch(context: &Context, link: &mut Link, id: &str, socket: 
     let wait = waiter.wait(id);
     tokio::pin!(wait);
     let mut signals = Interrupts::new()?;
-    let mut progress = Progress::new(context.style_of(interactive), interactive);
+    let mut progress = Progress::new(context.style_of(std::io::stderr().is_terminal()), interactive);
     let mut tick = tokio::time::interval(Duration::from_millis(if interactive { 100 } else { 1000 }));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut interrupted = 0;

@@ -5,6 +5,7 @@ use super::page::{Line, Page};
 use super::style::{Style, Tone};
 use super::table::{Cell, Column, table};
 use dunnage_wire::api::{DevicesDoc, GpuDoc, MigDoc};
+use std::fmt::Write as _;
 
 /// The cores, the memory, the GPUs with their MIG instances, and the resources that were declared.
 pub(crate) fn devices(doc: &DevicesDoc, style: &Style) -> String {
@@ -14,10 +15,10 @@ pub(crate) fn devices(doc: &DevicesDoc, style: &Style) -> String {
     }
     let mut words = format!("{} cores", format::amount(doc.cpu.cores));
     if doc.cpu.allocated > 0.0 {
-        words.push_str(&format!(", {} given away", format::amount(doc.cpu.allocated)));
+        let _ = write!(words, ", {} given away", format::amount(doc.cpu.allocated));
     }
     if doc.cpu.numa_nodes > 1 {
-        words.push_str(&format!(", {}", format::counted(doc.cpu.numa_nodes, "NUMA node")));
+        let _ = write!(words, ", {}", format::counted(doc.cpu.numa_nodes, "NUMA node"));
     }
     let mut line = Line::new().add(Tone::Dim, "cpu     ").plain(words);
     if !doc.cpu.model.is_empty() {
@@ -26,11 +27,13 @@ pub(crate) fn devices(doc: &DevicesDoc, style: &Style) -> String {
     page.line(&line);
     let mut words = format::bytes(doc.memory_bytes);
     if let Some(used) = doc.memory_used_bytes {
-        words.push_str(&format!(", {} in use", format::bytes(used)));
+        let _ = write!(words, ", {} in use", format::bytes(used));
     }
     page.line(&Line::new().add(Tone::Dim, "memory  ").plain(words));
     for (name, amount) in &doc.custom {
-        page.line(&Line::new().add(Tone::Dim, "custom  ").plain(format!("{name} = {}", format::count(*amount))));
+        page.line(
+            &Line::new().add(Tone::Dim, "custom  ").plain(format!("{name} = {}", format::count(*amount))),
+        );
     }
     if doc.gpus.is_empty() {
         page.line(&Line::new().add(Tone::Dim, "gpus    ").plain("none"));
@@ -84,7 +87,8 @@ fn name(gpu: &GpuDoc) -> &str {
 }
 
 fn row(gpu: &GpuDoc) -> Vec<Cell> {
-    let given = |text: String| Cell::new(if gpu.memory_allocated_bytes > 0 { Tone::Warn } else { Tone::Dim }, text);
+    let given =
+        |text: String| Cell::new(if gpu.memory_allocated_bytes > 0 { Tone::Warn } else { Tone::Dim }, text);
     let whole = |value: Option<f64>, unit: &str| {
         value.filter(|value| value.is_finite()).map(|value| format!("{value:.0} {unit}")).unwrap_or_default()
     };
@@ -180,10 +184,14 @@ mod tests {
     #[test]
     fn gpus_are_rows_and_trouble_is_told() {
         let text = devices(&machine(), &sample::plain(80));
-        for part in ["gpu0", "80 GiB", "12 GiB", "  gpu2", "gpu1: lost: fell off the bus", "others hold 3.0 GiB"] {
+        for part in
+            ["gpu0", "80 GiB", "12 GiB", "  gpu2", "gpu1: lost: fell off the bus", "others hold 3.0 GiB"]
+        {
             assert!(text.contains(part), "{part} in\n{text}");
         }
-        assert!(devices(&machine(), &sample::plain(200)).contains("GPU-5f1c0c3e-8a53-4b7b-9d3c-2f6f6f0f7a11"));
+        assert!(
+            devices(&machine(), &sample::plain(200)).contains("GPU-5f1c0c3e-8a53-4b7b-9d3c-2f6f6f0f7a11")
+        );
     }
 
     #[test]

@@ -5,21 +5,23 @@ use super::page::{Line, Page};
 use super::style::{Style, Tone};
 use super::text;
 use dunnage_wire::api::DoctorDoc;
+use std::fmt::Write as _;
 
 const NAME_MAX: usize = 24;
 
 /// The checks, each with what was found and, where it is not well, how to mend it; then the daemon.
 pub(crate) fn doctor(doc: &DoctorDoc, style: &Style) -> String {
     let mut page = Page::new(style);
-    let names: Vec<String> = doc
-        .checks
-        .iter()
-        .map(|check| text::cut(&text::clean(&check.name, style), NAME_MAX, style))
-        .collect();
+    let names: Vec<String> =
+        doc.checks.iter().map(|check| text::cut(&text::clean(&check.name, style), NAME_MAX, style)).collect();
     let wide = names.iter().map(|name| text::width(name)).max().unwrap_or(0);
     for (check, name) in doc.checks.iter().zip(&names) {
         let (tone, mark) = if check.ok { (Tone::Good, "ok  ") } else { (Tone::Bad, "FAIL") };
-        let head = Line::new().add(tone, mark).plain("  ").add(Tone::Strong, text::pad(name, wide, false)).plain("  ");
+        let head = Line::new()
+            .add(tone, mark)
+            .plain("  ")
+            .add(Tone::Strong, text::pad(name, wide, false))
+            .plain("  ");
         let indent = wide + 8;
         let columns = style.layout_width().saturating_sub(indent).max(10);
         let detail = text::clean(&check.detail, style);
@@ -28,7 +30,12 @@ pub(crate) fn doctor(doc: &DoctorDoc, style: &Style) -> String {
             page.line(&line.plain(part));
         }
         if let Some(fix) = check.fix.as_deref().filter(|fix| !fix.is_empty()) {
-            page.wrapped(6, if check.ok { Tone::Dim } else { Tone::Warn }, &format!("fix: {fix}"), usize::MAX);
+            page.wrapped(
+                6,
+                if check.ok { Tone::Dim } else { Tone::Warn },
+                &format!("fix: {fix}"),
+                usize::MAX,
+            );
         }
     }
     let failed = doc.checks.iter().filter(|check| !check.ok).count() as u64;
@@ -37,14 +44,14 @@ pub(crate) fn doctor(doc: &DoctorDoc, style: &Style) -> String {
         Some(daemon) => {
             let mut words = format!("daemon: running, pid {}", daemon.pid);
             if let Some(launcher) = daemon.launcher_pid {
-                words.push_str(&format!(", launcher {launcher}"));
+                let _ = write!(words, ", launcher {launcher}");
             }
             if !daemon.version.is_empty() {
-                words.push_str(&format!(", version {}", daemon.version));
+                let _ = write!(words, ", version {}", daemon.version);
             }
-            words.push_str(&format!(", up {}", format::seconds(daemon.up_s as f64)));
+            let _ = write!(words, ", up {}", format::seconds(daemon.up_s as f64));
             if !daemon.state_dir.is_empty() {
-                words.push_str(&format!(", state in {}", daemon.state_dir));
+                let _ = write!(words, ", state in {}", daemon.state_dir);
             }
             page.wrapped(0, Tone::Plain, &words, usize::MAX);
         }
@@ -90,9 +97,15 @@ mod tests {
 
     #[test]
     fn every_width_holds() {
-        let daemon = DaemonDoc { pid: 7, launcher_pid: Some(8), state_dir: "/s".repeat(90), ..DaemonDoc::default() };
+        let daemon =
+            DaemonDoc { pid: 7, launcher_pid: Some(8), state_dir: "/s".repeat(90), ..DaemonDoc::default() };
         let long = DoctorDoc {
-            checks: vec![check(&"名".repeat(60), false, &"\x1b[1mword ".repeat(60), Some(&"fix ".repeat(90)))],
+            checks: vec![check(
+                &"名".repeat(60),
+                false,
+                &"\x1b[1mword ".repeat(60),
+                Some(&"fix ".repeat(90)),
+            )],
             daemon: Some(daemon),
         };
         for style in sample::styles() {

@@ -8,6 +8,7 @@ use super::page::{Line, Page};
 use super::style::{Style, Tone};
 use super::text;
 use dunnage_wire::api::ProblemDoc;
+use std::fmt::Write as _;
 
 /// More problems than this are counted only.
 const PROBLEMS_MAX: usize = 100;
@@ -19,16 +20,16 @@ pub(crate) fn problems(file: &str, problems: &[ProblemDoc], style: &Style) -> St
         let ProblemDoc { place, function, value, message, hint } = problem;
         let mut words = String::new();
         for part in [file, place.as_str()].into_iter().filter(|part| !part.is_empty()) {
-            words.push_str(&format!("{part}: "));
+            let _ = write!(words, "{part}: ");
         }
         let at = words.len();
         words.push_str(message);
         if !value.is_empty() {
-            words.push_str(&format!(": `{value}`"));
+            let _ = write!(words, ": `{value}`");
         }
         // The place counts functions from 0; the id is what the reader looks for.
         if let Some(function) = function.as_deref().filter(|id| !id.is_empty() && !words.contains(*id)) {
-            words.push_str(&format!(" (in function `{function}`)"));
+            let _ = write!(words, " (in function `{function}`)");
         }
         wrapped(&mut page, Tone::Strong, &words[..at], &words[at..]);
         if !hint.is_empty() {
@@ -78,7 +79,11 @@ fn wrapped(page: &mut Page<'_>, tone: Tone, label: &str, body: &str) {
         // The label may reach over several lines: as much of each as belongs to it gets its tone.
         let own = text::width(&part).min(left);
         left = left.saturating_sub(own + 1);
-        let split = part.char_indices().map(|(at, _)| at).find(|at| text::width(&part[..*at]) >= own).unwrap_or(part.len());
+        let split = part
+            .char_indices()
+            .map(|(at, _)| at)
+            .find(|at| text::width(&part[..*at]) >= own)
+            .unwrap_or(part.len());
         page.whole(&Line::new().plain(blanks).add(tone, &part[..split]).plain(&part[split..]));
     }
 }

@@ -51,8 +51,12 @@ fn options(page: &mut Page<'_>, doc: &ExplainDoc) {
     if doc.options.is_empty() {
         return;
     }
-    let fastest =
-        doc.options.iter().filter_map(|option| option.predicted_s).filter(|time| time.is_finite()).min_by(f64::total_cmp);
+    let fastest = doc
+        .options
+        .iter()
+        .filter_map(|option| option.predicted_s)
+        .filter(|time| time.is_finite())
+        .min_by(f64::total_cmp);
     page.heading("Options");
     let style = *page.style;
     let columns = [

@@ -5,6 +5,7 @@ use super::page::{Line, Page};
 use super::style::Tone;
 use dunnage_wire::api::{FunctionDoc, StatusDoc};
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 /// How much of the failures to show.
 #[derive(Clone, Copy, Debug)]
@@ -13,7 +14,7 @@ pub(crate) struct Limits {
     pub(crate) kinds: usize,
     /// Lines of each message.
     pub(crate) message_lines: usize,
-    /// Lines of each log, the last ones.
+    /// Lines of logs, the last ones; shared by the kinds that are shown.
     pub(crate) log_lines: usize,
 }
 
@@ -31,17 +32,17 @@ pub(crate) fn failures(page: &mut Page<'_>, doc: &StatusDoc, limits: Limits) {
         return;
     }
     page.heading("Failures");
+    let log_lines = (limits.log_lines / kinds.len().min(limits.kinds).max(1)).max(1);
     for Kind { first, count } in kinds.iter().take(limits.kinds) {
-        let mut line =
-            Line::new().plain("  ").add(Tone::Bad, first.id.as_str()).plain("  ").plain(outcome(first));
+        let mut line = Line::new().plain("  ").add(Tone::Bad, first.id.as_str());
         if *count > 1 {
-            line.push(Tone::Dim, format!(", and {} like it", format::count(*count - 1)));
+            line.push(Tone::Bad, format!(" and {} like it", format::count(*count - 1)));
         }
-        page.line(&line);
+        page.line(&line.plain(format!("  {}", outcome(first))));
         if let Some(message) = first.message.as_deref().filter(|message| !message.is_empty()) {
             page.wrapped(4, Tone::Plain, message, limits.message_lines);
         }
-        log(page, first, limits.log_lines);
+        log(page, first, log_lines);
     }
     let rest: u64 = kinds.iter().skip(limits.kinds).map(|kind| kind.count).sum();
     if rest > 0 {
@@ -64,18 +65,24 @@ pub(crate) fn log(page: &mut Page<'_>, function: &FunctionDoc, lines_max: usize)
 pub(crate) fn outcome(function: &FunctionDoc) -> String {
     let mut words = function.cause.clone().unwrap_or_else(|| function.state.clone());
     if let Some(place) = &function.place {
-        words.push_str(&format!(" ({place})"));
+        let _ = write!(words, " ({place})");
     }
-    match (function.exit_code, function.signal) {
-        (_, Some(signal)) => words.push_str(&format!(", signal {signal}")),
-        (Some(code), None) => words.push_str(&format!(", exit code {code}")),
+    // Where the scheduler knows better why it ended, its code says nothing more.
+    let tells = matches!(function.cause.as_deref(), None | Some("user" | "worker_died" | "spawn_failed"));
+    match (function.exit_code.filter(|_| tells), function.signal.filter(|_| tells)) {
+        (_, Some(signal)) => {
+            let _ = write!(words, ", signal {signal}");
+        }
+        (Some(code), None) => {
+            let _ = write!(words, ", exit code {code}");
+        }
         (None, None) => {}
     }
     if let Some(device) = &function.device {
-        words.push_str(&format!(", on {device}"));
+        let _ = write!(words, ", on {device}");
     }
     if function.attempts > 1 {
-        words.push_str(&format!(" after {} starts", function.attempts));
+        let _ = write!(words, " after {} starts", function.attempts);
     }
     words
 }
@@ -113,12 +120,17 @@ mod tests {
         }
     }
 
-    const LIMITS: Limits = Limits { kinds: 2, message_lines: 2, log_lines: 2 };
+    const LIMITS: Limits = Limits { kinds: 2, message_lines: 2, log_lines: 4 };
 
     #[test]
     fn like_failures_are_told_once() {
         let doc = StatusDoc {
-            functions: vec![failed("a", "no data"), failed("b", "no data"), failed("c", "x"), failed("d", "y")],
+            functions: vec![
+                failed("a", "no data"),
+                failed("b", "no data"),
+                failed("c", "x"),
+                failed("d", "y"),
+            ],
             ..StatusDoc::default()
         };
         let style = sample::plain(80);
@@ -126,7 +138,7 @@ mod tests {
         failures(&mut page, &doc, LIMITS);
         let text = page.finish();
         assert!(
-            text.contains("  a  user, exit code 1, on gpu0 after 3 starts, and 1 like it\n    no data\n"),
+            text.contains("  a and 1 like it  user, exit code 1, on gpu0 after 3 starts\n    no data\n"),
             "{text}"
         );
         assert!(text.contains("    │ two\n    │ three\\u{1b}[0m\n"), "{text}");

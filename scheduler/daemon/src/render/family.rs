@@ -71,7 +71,9 @@ impl Family<'_> {
             times.ended += 1;
             times.total += took;
             times.max = times.max.max(took);
-            if let Some(expected) = function.predicted_s.filter(|expected| expected.is_finite() && *expected > 0.0) {
+            if let Some(expected) =
+                function.predicted_s.filter(|expected| expected.is_finite() && *expected > 0.0)
+            {
                 times.expected += 1;
                 times.expected_total += expected;
                 times.expected_took += took;
@@ -82,7 +84,8 @@ impl Family<'_> {
 
     /// Where the instances ran, each device once.
     pub(crate) fn devices(&self) -> Vec<&str> {
-        let mut devices: Vec<&str> = self.members.iter().filter_map(|function| function.device.as_deref()).collect();
+        let mut devices: Vec<&str> =
+            self.members.iter().filter_map(|function| function.device.as_deref()).collect();
         devices.sort_unstable();
         devices.dedup();
         devices

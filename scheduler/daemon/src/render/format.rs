@@ -48,7 +48,7 @@ pub(crate) fn age(time: f64) -> String {
     if !time.is_finite() {
         return NONE.to_owned();
     }
-    let whole = time.max(0.0).min(1e15) as u64;
+    let whole = time.clamp(0.0, 1e15) as u64;
     match whole {
         0..120 => format!("{whole}s"),
         120..7200 => format!("{}m", whole / 60),
@@ -160,7 +160,9 @@ pub(crate) fn json(value: &Value) -> String {
             number.as_f64().map_or_else(|| number.to_string(), |value| significant(value, 6))
         }
         Value::String(text) => text.clone(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            value.to_string()
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::style::{Style, Tone};
 use super::text;
 use dunnage_wire::api::{DeviceUseDoc, PlanDoc, StatusDoc};
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 /// Lanes in all, and of one device.
 const LANES_MAX: usize = 24;
@@ -53,15 +54,17 @@ pub(crate) fn plan(doc: &PlanDoc, style: &Style) -> String {
     page.line(&line);
     let mut words = format!("strategy {}", doc.strategy);
     if !doc.why.is_empty() {
-        words.push_str(&format!(" ({})", doc.why));
+        let _ = write!(words, " ({})", doc.why);
     }
     if doc.lower_bound_s.is_finite() && doc.lower_bound_s > 0.0 {
-        words.push_str(&format!(", no plan can be shorter than {}", format::seconds(doc.lower_bound_s)));
+        let _ = write!(words, ", no plan can be shorter than {}", format::seconds(doc.lower_bound_s));
     }
     match doc.basis.as_str() {
         "" => {}
         "none" => words.push_str(", expectations rest on nothing known: declare costs or let it run once"),
-        basis => words.push_str(&format!(", expectations rest on {basis}")),
+        basis => {
+            let _ = write!(words, ", expectations rest on {basis}");
+        }
     }
     page.wrapped(0, Tone::Dim, &words, 3);
     let bars: Vec<Bar<'_>> = doc
@@ -122,7 +125,8 @@ fn chart(page: &mut Page<'_>, bars: &[Bar<'_>], uses: &[DeviceUseDoc]) {
     }
     let style = *page.style;
     let entries = entries(bars);
-    let places: HashMap<&str, usize> = entries.iter().enumerate().map(|(at, entry)| (entry.name, at)).collect();
+    let places: HashMap<&str, usize> =
+        entries.iter().enumerate().map(|(at, entry)| (entry.name, at)).collect();
 
     let mut devices: Vec<&str> = uses.iter().map(|device| device.device.as_str()).collect();
     let mut by_device: HashMap<&str, Vec<&Bar<'_>>> = HashMap::new();
@@ -137,10 +141,8 @@ fn chart(page: &mut Page<'_>, bars: &[Bar<'_>], uses: &[DeviceUseDoc]) {
     let hidden_devices = devices.len().saturating_sub(LANES_MAX);
     devices.truncate(LANES_MAX);
 
-    let labels: Vec<String> = devices
-        .iter()
-        .map(|device| text::cut(&text::clean(device, &style), LABEL_MAX, &style))
-        .collect();
+    let labels: Vec<String> =
+        devices.iter().map(|device| text::cut(&text::clean(device, &style), LABEL_MAX, &style)).collect();
     let label_width = labels.iter().map(|label| text::width(label)).max().unwrap_or(0);
     let cells = style.layout_width().saturating_sub(label_width + 2).max(4);
 
@@ -164,7 +166,10 @@ fn chart(page: &mut Page<'_>, bars: &[Bar<'_>], uses: &[DeviceUseDoc]) {
         }
     }
     if hidden_devices > 0 {
-        page.line(&Line::new().add(Tone::Dim, format!("+{}", format::counted(hidden_devices as u64, "more device"))));
+        page.line(
+            &Line::new()
+                .add(Tone::Dim, format!("+{}", format::counted(hidden_devices as u64, "more device"))),
+        );
     }
     axis(page, label_width + 2, cells, span_us as f64 / 1e6);
     legend(page, &entries, bars.iter().any(|bar| bar.failed));
@@ -221,7 +226,14 @@ fn lanes_of(bars: &[&Bar<'_>], places: &HashMap<&str, usize>, lanes_max: usize) 
 }
 
 /// A lane as a line: in each cell the family that took most of its time.
-fn draw(mut line: Line, lane: &Lane, span_us: u64, cells: usize, entries: &[Entry<'_>], style: &Style) -> Line {
+fn draw(
+    mut line: Line,
+    lane: &Lane,
+    span_us: u64,
+    cells: usize,
+    entries: &[Entry<'_>],
+    style: &Style,
+) -> Line {
     let cell_us = span_us as f64 / cells as f64;
     // What each cell holds: family, whether it failed, and how much of the cell that takes.
     let mut content: Vec<Vec<(usize, bool, f64)>> = vec![Vec::new(); cells];
@@ -302,7 +314,8 @@ fn legend(page: &mut Page<'_>, entries: &[Entry<'_>], any_failed: bool) {
         .filter(|(_, entry)| entry.mark != OTHERS)
         .map(|(place, entry)| {
             let name = text::cut(&text::clean(entry.name, &style), 24, &style);
-            let count = if entry.count > 1 { format!(" {}", format::count(entry.count)) } else { String::new() };
+            let count =
+                if entry.count > 1 { format!(" {}", format::count(entry.count)) } else { String::new() };
             (Tone::Family(place), entry.mark.to_string(), format!(" {name}{count}"))
         })
         .collect();
@@ -366,7 +379,14 @@ mod tests {
     use dunnage_wire::api::PlanTaskDoc;
 
     fn task(id: &str, device: &str, start_s: f64, end_s: f64) -> PlanTaskDoc {
-        PlanTaskDoc { id: id.to_owned(), family: id.to_owned(), device: device.to_owned(), start_s, end_s, variant: 0 }
+        PlanTaskDoc {
+            id: id.to_owned(),
+            family: id.to_owned(),
+            device: device.to_owned(),
+            start_s,
+            end_s,
+            variant: 0,
+        }
     }
 
     fn small() -> PlanDoc {
@@ -391,7 +411,8 @@ mod tests {
     fn a_plan_is_drawn_to_scale() {
         let style = Style { colour: false, width: 26, unicode: false };
         let text = plan(&small(), &style);
-        let lanes: Vec<&str> = text.lines().filter(|line| line.starts_with("cpu") || line.starts_with("gpu")).collect();
+        let lanes: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("cpu") || line.starts_with("gpu")).collect();
         assert_eq!(lanes, ["cpu   LLLLLCCCCC.....SSSSS", "gpu0  .....TTTTTTTTTT....."], "{text}");
         for part in ["T train", "L load", "C check", "S score"] {
             assert!(text.contains(part), "{text}");
@@ -400,7 +421,8 @@ mod tests {
 
     #[test]
     fn lanes_are_bounded() {
-        let tasks = (0..300).map(|index| task(&format!("t{index}"), "cpu", 0.0, 1.0 + f64::from(index))).collect();
+        let tasks =
+            (0..300).map(|index| task(&format!("t{index}"), "cpu", 0.0, 1.0 + f64::from(index))).collect();
         let text = plan(&PlanDoc { tasks, functions: 300, ..small() }, &sample::plain(80));
         assert!(text.contains("+292 more lanes with 292 tasks"), "{text}");
         assert!(text.lines().count() < 25, "{text}");
@@ -421,8 +443,11 @@ mod tests {
     #[test]
     fn every_width_holds() {
         for style in sample::styles() {
-            let many = (0..200).map(|index| task(&"名\x1b".repeat(index), &format!("gpu{index}"), 0.0, 1.0)).collect();
-            let odd = vec![task("a", "", f64::NAN, 1.0), task("b", "\n", 1.0, 1.0), task("c", "d", 5.0, 1e300)];
+            let many = (0..200)
+                .map(|index| task(&"名\x1b".repeat(index), &format!("gpu{index}"), 0.0, 1.0))
+                .collect();
+            let odd =
+                vec![task("a", "", f64::NAN, 1.0), task("b", "\n", 1.0, 1.0), task("c", "d", 5.0, 1e300)];
             for tasks in [many, odd, small().tasks] {
                 check_page(&plan(&PlanDoc { tasks, ..small() }, &style), &style);
             }

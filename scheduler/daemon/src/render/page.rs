@@ -28,7 +28,12 @@ impl Line {
 
     /// Adds a piece.
     pub(crate) fn push(&mut self, tone: Tone, piece: impl Into<String>) {
-        self.pieces.push((tone, piece.into()));
+        let piece = piece.into();
+        match self.pieces.last_mut() {
+            // One escape for a run of pieces: a chart has a piece a cell.
+            Some((last, text)) if *last == tone => text.push_str(&piece),
+            Some(_) | None => self.pieces.push((tone, piece)),
+        }
     }
 
     /// The line as it is written, at most so many columns wide, with the columns that it takes.
@@ -48,7 +53,6 @@ impl Line {
             } else {
                 let rest = piece + if wide <= left { style.ellipsis() } else { "" };
                 let end = text::cut(&rest, left, style);
-                left -= text::width(&end);
                 shown.push((tone, end));
                 break;
             }

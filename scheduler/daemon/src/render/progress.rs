@@ -4,6 +4,7 @@ use super::format;
 use super::page::Line;
 use super::style::{Style, Tone};
 use super::text;
+use std::fmt::Write as _;
 use std::io::Write;
 
 /// The block has at most so many lines.
@@ -125,14 +126,14 @@ impl Progress {
             return;
         }
         self.told_s = state.elapsed_s;
-        let counts: Vec<String> = counts(state).into_iter().map(|(_, words)| words).collect();
+        let mut counts: Vec<String> = counts(state).into_iter().map(|(_, words)| words).collect();
+        counts.push(state.time());
         let words = format!(
-            "{}: {} of {} done, {}{}",
+            "{}: {} of {} done, {}",
             state.name,
             format::count(state.done()),
             format::count(state.total),
-            counts.iter().map(|words| format!("{words}, ")).collect::<String>(),
-            state.time()
+            counts.join(", ")
         );
         let (line, _) = Line::new().plain(words).render(self.style.width, &self.style);
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
@@ -184,7 +185,7 @@ impl Progress {
         // Name, bar, percentage, and the gap to the next.
         let each = wide + 1 + DEVICE_BAR_CELLS + 1 + 5 + 3;
         let a_line = (layout / each).max(1);
-        state
+        let mut lines: Vec<Line> = state
             .devices
             .chunks(a_line)
             .take(2)
@@ -197,7 +198,12 @@ impl Progress {
                 }
                 line
             })
-            .collect()
+            .collect();
+        let hidden = state.devices.len().saturating_sub(2 * a_line);
+        if let Some(last) = lines.last_mut().filter(|_| hidden > 0) {
+            last.push(Tone::Dim, format!("+{hidden}"));
+        }
+        lines
     }
 
     /// Some of the running functions: whole names as long as they fit.
@@ -219,7 +225,7 @@ impl Progress {
         }
         let hidden = state.running.max(state.running_names.len() as u64) - shown;
         if hidden > 0 {
-            words.push_str(&format!(" +{}", format::count(hidden)));
+            let _ = write!(words, " +{}", format::count(hidden));
         }
         Line::new().add(Tone::Dim, words)
     }
@@ -289,7 +295,8 @@ mod tests {
         let mut progress = Progress::new(sample::plain(80), false);
         let mut told = Vec::new();
         for tenth in 0..=350 {
-            let text = update(&mut progress, &ProgressState { elapsed_s: f64::from(tenth) / 10.0, ..state() });
+            let text =
+                update(&mut progress, &ProgressState { elapsed_s: f64::from(tenth) / 10.0, ..state() });
             if !text.is_empty() {
                 told.push((tenth, text));
             }
@@ -328,7 +335,10 @@ mod tests {
                     check_page(&format!("{line}\n"), &narrower);
                 }
                 let mut progress = Progress::new(style, false);
-                check_page(&update(&mut progress, &ProgressState { elapsed_s: 99.0, ..(*state).clone() }), &style);
+                check_page(
+                    &update(&mut progress, &ProgressState { elapsed_s: 99.0, ..(*state).clone() }),
+                    &style,
+                );
             }
         }
     }

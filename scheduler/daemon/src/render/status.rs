@@ -7,6 +7,7 @@ use super::page::{Line, Page};
 use super::style::{Style, Tone};
 use super::table::{Cell, Column, table};
 use dunnage_wire::api::{FunctionDoc, StatusDoc};
+use std::fmt::Write as _;
 
 /// A graph with at most so many functions is shown one by one.
 const WHOLE_MAX: usize = 20;
@@ -16,8 +17,8 @@ const FAMILY_MAX: usize = 4;
 const ROWS_MAX: usize = 200;
 const RUNNING_MAX: usize = 8;
 
-const LIMITS: Limits = Limits { kinds: 8, message_lines: 4, log_lines: 6 };
-const LIMITS_ALL: Limits = Limits { kinds: usize::MAX, message_lines: usize::MAX, log_lines: 20 };
+const LIMITS: Limits = Limits { kinds: 8, message_lines: 4, log_lines: 20 };
+const LIMITS_ALL: Limits = Limits { kinds: usize::MAX, message_lines: usize::MAX, log_lines: usize::MAX };
 
 /// The state of a graph. Families with many instances are one line each, unless `all`.
 pub(crate) fn status(doc: &StatusDoc, all: bool, style: &Style) -> String {
@@ -56,7 +57,11 @@ fn header(page: &mut Page<'_>, doc: &StatusDoc) {
     let mut words = Vec::new();
     if !doc.strategy.is_empty() {
         let why = doc.strategy_why.as_deref().filter(|why| !why.is_empty());
-        words.push(format!("strategy {}{}", doc.strategy, why.map(|why| format!(" ({why})")).unwrap_or_default()));
+        words.push(format!(
+            "strategy {}{}",
+            doc.strategy,
+            why.map(|why| format!(" ({why})")).unwrap_or_default()
+        ));
     }
     if let Some(waited) = doc.waited_s.filter(|waited| *waited >= 0.001) {
         words.push(format!("waited {}", format::seconds(waited)));
@@ -108,11 +113,11 @@ fn functions(page: &mut Page<'_>, doc: &StatusDoc, whole: bool, all: bool) {
     let hidden = if all { 0 } else { rows.len().saturating_sub(ROWS_MAX) };
     rows.truncate(rows.len() - hidden);
     let columns = [
-        Column::left("FUNCTION").shrinks(12),
-        Column::left("STATE").shrinks(9),
+        Column::left("FUNCTION").shrinks(20),
+        Column::left("STATE").shrinks(21),
         Column::right("STARTS").expendable(3),
         Column::left("DEVICE").shrinks(4).expendable(2),
-        Column::right("TIME"),
+        Column::right("TIME").expendable(1),
         Column::right("EXPECTED").expendable(4),
         Column::right("MEMORY").expendable(5),
     ];
@@ -132,7 +137,7 @@ fn time_so_far(function: &FunctionDoc, now_s: Option<f64>) -> Option<f64> {
 fn single(function: &FunctionDoc, now_s: Option<f64>) -> Vec<Cell> {
     let mut state = function.state.clone();
     if let Some(cause) = &function.cause {
-        state.push_str(&format!(" ({cause})"));
+        let _ = write!(state, " ({cause})");
     }
     vec![
         Cell::from(function.id.as_str()),
@@ -151,7 +156,8 @@ fn started(starts: u64) -> Cell {
 }
 
 fn folded(family: &Family<'_>) -> Vec<Cell> {
-    const STATES: [&str; 7] = ["succeeded", "running", "queued", "held", "failed", "cancelled", "compensated"];
+    const STATES: [&str; 7] =
+        ["succeeded", "running", "queued", "held", "failed", "cancelled", "compensated"];
     let total = family.members.len();
     let parts: Vec<(usize, &str)> = STATES
         .into_iter()
@@ -165,7 +171,11 @@ fn folded(family: &Family<'_>) -> Vec<Cell> {
     let words = if parts.len() == 1 {
         parts[0].1.to_owned()
     } else {
-        parts.iter().map(|(number, word)| format!("{number} {word}")).collect::<Vec<_>>().join(", ")
+        // What has succeeded of all, and what is worth a word besides; the rest waits.
+        let succeeded = parts.iter().find(|(_, word)| *word == "succeeded").map_or(0, |(number, _)| *number);
+        let others = parts.iter().filter(|(_, word)| !matches!(*word, "succeeded" | "queued"));
+        let others = others.map(|(number, word)| format!("{number} {word}"));
+        std::iter::once(format!("{succeeded}/{total} done")).chain(others).collect::<Vec<_>>().join(", ")
     };
     let starts = family.members.iter().map(|function| u64::from(function.attempts)).sum();
     let times = family.times();

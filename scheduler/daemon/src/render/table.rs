@@ -78,8 +78,12 @@ pub(crate) fn table(page: &mut Page<'_>, indent: usize, columns: &[Column], mut 
         .iter()
         .enumerate()
         .filter_map(|(index, column)| {
-            let widest =
-                rows.iter().filter_map(|row| row.get(index)).map(|cell| text::width(&cell.text)).max().unwrap_or(0);
+            let widest = rows
+                .iter()
+                .filter_map(|row| row.get(index))
+                .map(|cell| text::width(&cell.text))
+                .max()
+                .unwrap_or(0);
             (widest > 0).then_some((index, widest.max(column.head.len())))
         })
         .collect();
@@ -177,10 +181,7 @@ mod tests {
 
     #[test]
     fn a_table_with_room_is_whole() {
-        assert_eq!(
-            draw(80),
-            "NAME      COUNT  WHY\ntraining      1  waits for cores\n日本語      200\n"
-        );
+        assert_eq!(draw(80), "NAME      COUNT  WHY\ntraining      1  waits for cores\n日本語      200\n");
     }
 
     #[test]

@@ -64,7 +64,8 @@ pub(crate) fn width(text: &str) -> usize {
 
 /// Characters that move the cursor or turn the reading direction, so that text could pose as other text.
 fn is_treacherous(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// The text with everything escaped that the terminal must not get: control characters, and without

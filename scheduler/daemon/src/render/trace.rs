@@ -20,7 +20,8 @@ struct Slice<'d> {
 /// Writes the trace of a graph: the last attempt of each function that was started.
 pub(crate) fn write(doc: &StatusDoc, out: &mut dyn Write) -> io::Result<()> {
     let critical: HashSet<&str> = doc.critical_path.iter().map(String::as_str).collect();
-    let names: HashMap<&str, &str> = doc.devices.iter().map(|use_| (use_.device.as_str(), use_.name.as_str())).collect();
+    let names: HashMap<&str, &str> =
+        doc.devices.iter().map(|use_| (use_.device.as_str(), use_.name.as_str())).collect();
     let mut devices: Vec<(&str, Vec<Slice<'_>>)> =
         doc.devices.iter().map(|use_| (use_.device.as_str(), Vec::new())).collect();
     let mut places: HashMap<&str, usize> =
@@ -58,7 +59,12 @@ pub(crate) fn write(doc: &StatusDoc, out: &mut dyn Write) -> io::Result<()> {
         let intervals: Vec<(u64, u64)> = slices.iter().map(|slice| (slice.start_us, slice.end_us)).collect();
         let lanes = lanes::pack(&intervals);
         for lane in 0..lanes.iter().max().map_or(0, |lane| lane + 1) {
-            events.metadata("thread_name", pid, lane + 1, &json!({ "name": format!("lane {}", lane + 1) }))?;
+            events.metadata(
+                "thread_name",
+                pid,
+                lane + 1,
+                &json!({ "name": format!("lane {}", lane + 1) }),
+            )?;
         }
         for (slice, lane) in slices.iter().zip(lanes) {
             let function = slice.function;

@@ -1,7 +1,6 @@
 //! What the shell keeps of a graph besides the core's state: where it is from and as whom it runs.
 
 use dunnage_exec::{EnvBase, RunAs};
-use dunnage_model::Owner;
 use std::path::PathBuf;
 
 /// See the module.
@@ -11,12 +10,8 @@ pub(crate) struct Meta {
     pub(crate) dir: PathBuf,
     /// The submitter's environment, shared by all attempts.
     pub(crate) base: EnvBase,
-    /// Who submitted it.
-    pub(crate) owner: Owner,
     /// As whom its commands run, where that is not who we are.
     pub(crate) user: Option<RunAs>,
     /// W3C trace context of the submitter.
     pub(crate) trace: Option<String>,
-    /// When it was accepted, in microseconds since 1970.
-    pub(crate) submitted_wall_us: u64,
 }

@@ -883,10 +883,8 @@ impl Shell {
         Ok(Meta {
             dir: row.dir.clone(),
             base: EnvBase::new(vars),
-            owner: row.owner,
             user,
             trace: row.trace.clone(),
-            submitted_wall_us: row.submitted_wall_us,
         })
     }
 
@@ -940,6 +938,7 @@ impl Shell {
 
     /// Brings an ended graph that was put away back among the living.
     fn reload(&mut self, id: GraphId) -> Result<(), Refused> {
+        // Replaying sets the core's time back; the next event sets it right again.
         if self.core.graph(id).is_some() {
             return Ok(());
         }
