@@ -7,8 +7,8 @@ use crate::run::{GraphRun, PlanState, Stop};
 use crate::scheduler::Scheduler;
 use crate::timers::Timer;
 use dunnage_model::{
-    AttemptId, Bytes, Cause, Decision, DeviceId, EndReason, Event, Failure, GpuRequest, GraphId, Health, Need,
-    Placement, Running, Span, Submission, TaskState, Usage,
+    AttemptId, Bytes, Cause, Decision, DeviceId, EndReason, Event, Failure, GpuRequest, GraphId, Health,
+    Need, Placement, Running, Span, Submission, TaskState, Usage,
 };
 
 /// At most this many quantities of one task are kept: their names come from the task itself.
@@ -323,7 +323,9 @@ impl Scheduler {
                 Verdict::Final
             } else if cause == Cause::OutOfMemory && run.had_all_there_is(task) {
                 if let Some(failure) = &mut run.slots[task as usize].record().failure {
-                    failure.message.push_str("; not tried with more, because it had all the memory of its device");
+                    failure
+                        .message
+                        .push_str("; not tried with more, because it had all the memory of its device");
                 }
                 Verdict::Final
             } else {
@@ -401,7 +403,10 @@ impl Scheduler {
             TaskState::Waiting | TaskState::Ready | TaskState::Held | TaskState::BackingOff { .. } => {
                 run.settle(task, TaskState::Cancelled { cause: Cause::Cancelled }, &mut parts);
             }
-            TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled { .. } | TaskState::Compensated => {}
+            TaskState::Succeeded
+            | TaskState::Failed
+            | TaskState::Cancelled { .. }
+            | TaskState::Compensated => {}
         }
         self.conclude(graph, out);
     }

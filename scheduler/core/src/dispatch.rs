@@ -4,9 +4,9 @@ use crate::estimate::Estimate;
 use crate::plan::PlanProblem;
 use crate::queue::{ClassId, QueueKey};
 use crate::rng::Rng;
+use crate::run::GraphRun;
 use crate::scheduler::Scheduler;
 use crate::strategy::{Candidate, Proposal, View};
-use crate::run::GraphRun;
 use dunnage_model::{Attempt, Basis, Decision, GraphId, NodeId, Placement, Request};
 use std::sync::Arc;
 
@@ -140,6 +140,7 @@ impl Scheduler {
         let run = self.graphs.get(&id)?;
         let graph = Arc::clone(&run.graph);
         let mut best = Basis::None;
+        let mut has_unknown = false;
         let seconds = (0..graph.functions().len() as u32)
             .map(|function| {
                 let first = graph.instances(function).start;
@@ -150,6 +151,7 @@ impl Scheduler {
                         }
                         let estimate = self.estimates.predict(&graph, first, variant);
                         best = best.min(estimate.basis);
+                        has_unknown |= estimate.duration.is_none();
                         estimate.duration.map_or(UNKNOWN_SECONDS, |span| span.as_secs_f64().max(1e-6))
                     })
                     .collect()
@@ -160,10 +162,13 @@ impl Scheduler {
             settled: run
                 .slots
                 .iter()
-                .map(|slot| slot.state.is_final() || matches!(slot.state, dunnage_model::TaskState::Running(_)))
+                .map(|slot| {
+                    slot.state.is_final() || matches!(slot.state, dunnage_model::TaskState::Running(_))
+                })
                 .collect(),
             seconds,
             basis: best,
+            has_unknown,
             seed: run.seed,
             graph,
         })

@@ -47,7 +47,7 @@ impl Estimates {
         {
             return Estimate { duration: Some(Span::from_secs_f64(mean.seconds)), basis: Basis::History };
         }
-        match variant.cost.declared_duration() {
+        match variant.cost.declared_duration().or_else(|| variant.cost.roofline_duration(variant.kind)) {
             Some(duration) => Estimate { duration: Some(duration), basis: Basis::Declaration },
             None => Estimate::default(),
         }

@@ -48,7 +48,9 @@ impl Scheduler {
         let slot = run.slots.get(id.index as usize)?;
         let why = |code, text: String| Why { code, text };
         let reason = match &slot.state {
-            TaskState::Waiting if run.held => why("held", "the graph is kept back: `dunnage release` lets it go".to_owned()),
+            TaskState::Waiting if run.held => {
+                why("held", "the graph is kept back: `dunnage release` lets it go".to_owned())
+            }
             TaskState::Waiting if run.is_planning() && slot.missing == 0 => {
                 why("planning", "waits for the plan of its graph".to_owned())
             }
@@ -57,16 +59,18 @@ impl Scheduler {
                 why("dependency", format!("waits for {}", open.join(", ")))
             }
             TaskState::Held => why("held", "it is kept back by its owner".to_owned()),
-            TaskState::BackingOff { until } => why(
-                "backoff",
-                format!("failed before and is started again in {}", until.since(self.now)),
-            ),
-            TaskState::Ready if run.held => why("held", "the graph is kept back: `dunnage release` lets it go".to_owned()),
-            TaskState::Ready if run.is_planning() => why("planning", "waits for the plan of its graph".to_owned()),
-            TaskState::Ready if run.is_at_limit(id.index) => why(
-                "limit",
-                "as many of its function or graph run as may run at once".to_owned(),
-            ),
+            TaskState::BackingOff { until } => {
+                why("backoff", format!("failed before and is started again in {}", until.since(self.now)))
+            }
+            TaskState::Ready if run.held => {
+                why("held", "the graph is kept back: `dunnage release` lets it go".to_owned())
+            }
+            TaskState::Ready if run.is_planning() => {
+                why("planning", "waits for the plan of its graph".to_owned())
+            }
+            TaskState::Ready if run.is_at_limit(id.index) => {
+                why("limit", "as many of its function or graph run as may run at once".to_owned())
+            }
             TaskState::Ready => self.why_not_placed(id),
             TaskState::Running(running) => why(
                 "running",
@@ -78,14 +82,19 @@ impl Scheduler {
             TaskState::Succeeded => why("ended", "it succeeded".to_owned()),
             TaskState::Failed => {
                 let failure = slot.record.as_ref().and_then(|record| record.failure.as_ref());
-                why("ended", failure.map_or("it failed".to_owned(), |f| format!("{}: {}", f.cause, f.message)))
+                why(
+                    "ended",
+                    failure.map_or("it failed".to_owned(), |f| format!("{}: {}", f.cause, f.message)),
+                )
             }
-            TaskState::Cancelled { cause: dunnage_model::Cause::UpstreamFailed } => {
-                why("ended", format!("cancelled because {} did not succeed", self.failed_needs(id).join(", ")))
-            }
-            TaskState::Cancelled { .. } => {
-                why("ended", "cancelled by its owner, or because its graph failed or ran out of time".to_owned())
-            }
+            TaskState::Cancelled { cause: dunnage_model::Cause::UpstreamFailed } => why(
+                "ended",
+                format!("cancelled because {} did not succeed", self.failed_needs(id).join(", ")),
+            ),
+            TaskState::Cancelled { .. } => why(
+                "ended",
+                "cancelled by its owner, or because its graph failed or ran out of time".to_owned(),
+            ),
             TaskState::Compensated => why("ended", "it succeeded, and its work was undone".to_owned()),
         };
         Some(Explanation {
@@ -119,7 +128,9 @@ impl Scheduler {
                 Need::Task(task) => open.push(*task),
                 Need::Group(group) => open.extend(run.graph.members(*group)),
                 Need::GroupEnd(group) => {
-                    open.extend(run.graph.members(*group).filter(|task| !ended(&run.slots[*task as usize].state)));
+                    open.extend(
+                        run.graph.members(*group).filter(|task| !ended(&run.slots[*task as usize].state)),
+                    );
                 }
             }
         }
@@ -169,12 +180,15 @@ impl Scheduler {
                 let fitting = self.ledger.options(&request, node.spec.id);
                 let devices: Vec<DeviceId> = match request.kind() {
                     dunnage_model::DeviceKind::Cpu => vec![DeviceId::host(node.spec.id)],
-                    dunnage_model::DeviceKind::Gpu if node.gpus.is_empty() => vec![DeviceId::host(node.spec.id)],
+                    dunnage_model::DeviceKind::Gpu if node.gpus.is_empty() => {
+                        vec![DeviceId::host(node.spec.id)]
+                    }
                     dunnage_model::DeviceKind::Gpu => node.gpus.iter().map(|gpu| gpu.device).collect(),
                 };
                 for device in devices {
                     let fits = fitting.iter().any(|gpus| {
-                        gpus.first().copied().unwrap_or(DeviceId::host(node.spec.id)) == device || gpus.contains(&device)
+                        gpus.first().copied().unwrap_or(DeviceId::host(node.spec.id)) == device
+                            || gpus.contains(&device)
                     });
                     let obstacle = (!fits).then(|| self.obstacle(&request, node, device));
                     options.push(Option {
@@ -190,7 +204,12 @@ impl Scheduler {
         options
     }
 
-    fn obstacle(&self, request: &dunnage_model::Request, node: &crate::ledger::NodeLedger, device: DeviceId) -> String {
+    fn obstacle(
+        &self,
+        request: &dunnage_model::Request,
+        node: &crate::ledger::NodeLedger,
+        device: DeviceId,
+    ) -> String {
         if let Some((gpu, spec)) = self.ledger.gpu(device)
             && let Err(refusal) = gpu.check_one(spec, request)
         {

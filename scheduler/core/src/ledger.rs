@@ -5,8 +5,8 @@
 //! still run may hold more than there is; nothing new is placed until that is over.
 
 use dunnage_model::{
-    AttemptId, Bytes, Cost, DeviceId, DeviceSample, GpuFit, GpuGrant, GpuRequest, GpuSpec, Health, MilliCores,
-    MilliShare, NodeId, NodeSpec, Placement, Request, Span, Time,
+    AttemptId, Bytes, Cost, DeviceId, DeviceSample, GpuFit, GpuGrant, GpuRequest, GpuSpec, Health,
+    MilliCores, MilliShare, NodeId, NodeSpec, Placement, Request, Span, Time,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -128,8 +128,12 @@ impl NodeLedger {
             let total = self.spec.custom.get(&**resource).copied();
             if total.is_none_or(|total| *amount > total) {
                 return Err(Refusal::Never(match total {
-                    None => format!("there is no resource `{resource}` on `{name}`: declare it in the configuration, `resources = {{ {resource} = {amount} }}`"),
-                    Some(total) => format!("{amount} of `{resource}` were asked for and `{name}` has {total}"),
+                    None => format!(
+                        "there is no resource `{resource}` on `{name}`: declare it in the configuration, `resources = {{ {resource} = {amount} }}`"
+                    ),
+                    Some(total) => {
+                        format!("{amount} of `{resource}` were asked for and `{name}` has {total}")
+                    }
                 }));
             }
         }
@@ -155,7 +159,9 @@ impl NodeLedger {
         for (resource, amount) in &request.custom {
             let free = self.custom_free.get(&**resource).copied().unwrap_or(0);
             if *amount as i64 > free {
-                return Err(Refusal::Later(format!("{amount} of `{resource}` were asked for and {free} are free")));
+                return Err(Refusal::Later(format!(
+                    "{amount} of `{resource}` were asked for and {free} are free"
+                )));
             }
         }
         Ok(())
@@ -358,7 +364,10 @@ impl Ledger {
         if let Some(old) = self.nodes.remove(&id) {
             for gpu in &mut fresh.gpus {
                 let uuid = fresh.spec.gpu(gpu.device).map(|spec| spec.uuid.clone());
-                let before = old.gpus.iter().find(|was| old.gpu_spec(was.device).map(|spec| &spec.uuid) == uuid.as_ref());
+                let before = old
+                    .gpus
+                    .iter()
+                    .find(|was| old.gpu_spec(was.device).map(|spec| &spec.uuid) == uuid.as_ref());
                 if let Some(before) = before {
                     gpu.health = before.health.clone();
                     gpu.drained = before.drained;
@@ -407,7 +416,10 @@ impl Ledger {
                     *memory = (*memory).min(most.max(*least));
                 }
             }
-            (GpuRequest::Part { memory: Some(memory), fit, .. }, GpuRequest::Part { memory: Some(least), .. }) => {
+            (
+                GpuRequest::Part { memory: Some(memory), fit, .. },
+                GpuRequest::Part { memory: Some(least), .. },
+            ) => {
                 if let Some(most) = most(fit) {
                     *memory = (*memory).min(most.max(*least));
                 }
@@ -575,7 +587,8 @@ impl Ledger {
             }
             gpu.foreign = foreign;
         }
-        let now = if gpu.drained && sample.health == Health::Ok { Health::Drained } else { sample.health.clone() };
+        let now =
+            if gpu.drained && sample.health == Health::Ok { Health::Drained } else { sample.health.clone() };
         let before = std::mem::replace(&mut gpu.health, now);
         if before != gpu.health {
             self.generation += 1;
@@ -630,7 +643,10 @@ impl Ledger {
                     held.iter().flat_map(|p| &p.gpus).filter(|grant| grant.device == gpu.device).collect();
                 let memory: i64 = grants.iter().map(|grant| grant.memory.0 as i64).sum();
                 let share: i64 = grants.iter().map(|grant| i64::from(grant.share.0)).sum();
-                if memory != gpu.memory_held || share != gpu.share_held || grants.len() != gpu.holders as usize {
+                if memory != gpu.memory_held
+                    || share != gpu.share_held
+                    || grants.len() != gpu.holders as usize
+                {
                     return Err(format!("{}: the books do not match the holdings", gpu.device));
                 }
                 if memory > spec.memory.0 as i64 || share > 1000 {
@@ -650,7 +666,11 @@ impl Ledger {
             node.cpus_free < 0
                 || node.memory_free < 0
                 || node.custom_free.values().any(|free| *free < 0)
-                || node.gpus.iter().zip(&node.spec.gpus).any(|(gpu, spec)| gpu.memory_held > spec.memory.0 as i64)
+                || node
+                    .gpus
+                    .iter()
+                    .zip(&node.spec.gpus)
+                    .any(|(gpu, spec)| gpu.memory_held > spec.memory.0 as i64)
         })
     }
 }

@@ -25,6 +25,8 @@ pub struct PlanProblem {
     pub seconds: Vec<Vec<f64>>,
     /// On what these rest, at best.
     pub basis: Basis,
+    /// Whether nothing at all is known of some of them.
+    pub has_unknown: bool,
     /// For choices that are free.
     pub seed: u64,
 }

@@ -89,7 +89,8 @@ impl Scheduler {
             .graphs
             .values()
             .map(|run| {
-                let TaskCounts { functions, queued, running, succeeded, failed, cancelled, compensated } = run.counts;
+                let TaskCounts { functions, queued, running, succeeded, failed, cancelled, compensated } =
+                    run.counts;
                 tasks.functions += functions;
                 tasks.queued += queued;
                 tasks.running += running;
@@ -116,7 +117,11 @@ impl Scheduler {
         for node in self.ledger.nodes() {
             rows.push(DeviceRow {
                 device: DeviceId::host(node.spec.id),
-                health: if node.up { Health::Ok } else { Health::Unknown { why: "out of contact".to_owned() } },
+                health: if node.up {
+                    Health::Ok
+                } else {
+                    Health::Unknown { why: "out of contact".to_owned() }
+                },
                 cpus: MilliCores((i64::from(node.spec.cpu.capacity.0) - node.cpus_free).max(0) as u32),
                 memory: dunnage_model::Bytes((node.spec.memory.0 as i64 - node.memory_free).max(0) as u64),
                 share: 0,

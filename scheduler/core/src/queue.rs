@@ -212,7 +212,8 @@ impl Queue {
         for (slot, class) in self.classes.iter().enumerate() {
             len += class.tasks.len();
             let Some(head) = class.tasks.first() else { continue };
-            let (here, there) = if class.blocked { (&self.blocked, &self.open) } else { (&self.open, &self.blocked) };
+            let (here, there) =
+                if class.blocked { (&self.blocked, &self.open) } else { (&self.open, &self.blocked) };
             let entry = (*head, slot as u32);
             if !here.contains(&entry) || there.contains(&entry) {
                 return Err(format!("the head of class {slot} is not where it belongs"));
@@ -223,7 +224,10 @@ impl Queue {
         }
         let heads = self.classes.iter().filter(|class| !class.tasks.is_empty()).count();
         if heads != self.open.len() + self.blocked.len() || len != self.len {
-            return Err(format!("{heads} classes and {len} tasks are in the queue and it counts {}", self.len));
+            return Err(format!(
+                "{heads} classes and {len} tasks are in the queue and it counts {}",
+                self.len
+            ));
         }
         Ok(())
     }

@@ -35,7 +35,11 @@ pub(crate) fn judge(function: &Function, cause: Cause, spent: &mut Spent, rng: &
         // allows further starts at all.
         spent.losses_in_a_row += 1;
         let allowed = function.is_pure() || retry.is_some();
-        return if allowed && spent.losses_in_a_row <= LOSSES_IN_A_ROW_MAX { Verdict::Anew } else { Verdict::Final };
+        return if allowed && spent.losses_in_a_row <= LOSSES_IN_A_ROW_MAX {
+            Verdict::Anew
+        } else {
+            Verdict::Final
+        };
     }
     spent.losses_in_a_row = 0;
     let Some(retry) = retry else { return Verdict::Final };

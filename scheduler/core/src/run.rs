@@ -7,8 +7,8 @@ use crate::queue::{ClassId, ClassKey, Queue, QueueKey, rank_bits};
 use crate::retry::Spent;
 use crate::timers::Timers;
 use dunnage_model::{
-    Arg, Attempt, Cause, Decision, Failure, Graph, GraphId, GraphState, Need, Order, Owner, Placement, Plan, Request,
-    Submission, TaskCounts, TaskState, Time, Tolerance, Totals, Usage,
+    Arg, Attempt, Cause, Decision, Failure, Graph, GraphId, GraphState, Need, Order, Owner, Placement, Plan,
+    Request, Submission, TaskCounts, TaskState, Time, Tolerance, Totals, Usage,
 };
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -161,7 +161,9 @@ impl TaskSlot {
     }
 
     pub(crate) fn memory_factor(&self) -> f64 {
-        self.record.as_ref().map_or(1.0, |record| if record.memory_factor == 0.0 { 1.0 } else { record.memory_factor })
+        self.record
+            .as_ref()
+            .map_or(1.0, |record| if record.memory_factor == 0.0 { 1.0 } else { record.memory_factor })
     }
 }
 
@@ -271,10 +273,15 @@ impl GraphRun {
                 .count() as u32;
             self.slots[task as usize].missing = missing;
         }
-        let unended = |tasks: &[u32]| tasks.iter().filter(|t| !self.slots[**t as usize].state.is_final()).count() as u32;
+        let unended = |tasks: &[u32]| {
+            tasks.iter().filter(|t| !self.slots[**t as usize].state.is_final()).count() as u32
+        };
         self.open_readers = (0..graph.len()).map(|task| unended(graph.readers(task))).collect();
-        self.group_open_readers =
-            graph.groups().iter().map(|group| unended(&group.readers) + unended(&group.lenient_readers)).collect();
+        self.group_open_readers = graph
+            .groups()
+            .iter()
+            .map(|group| unended(&group.readers) + unended(&group.lenient_readers))
+            .collect();
     }
 
     /// Lets every task that could start into the queue: after submission, release, plan or retry.
@@ -388,7 +395,8 @@ impl GraphRun {
         }
         let function = self.graph.function_index(task);
         let all = (function, 0, None)..(function + 1, 0, None);
-        let first: Vec<QueueKey> = self.parked.range_mut(all).filter_map(|(_, parked)| parked.pop_first()).collect();
+        let first: Vec<QueueKey> =
+            self.parked.range_mut(all).filter_map(|(_, parked)| parked.pop_first()).collect();
         for key in first {
             let class = self.class_of(key.index, parts.queue);
             parts.queue.insert(class, key);
@@ -689,7 +697,8 @@ impl GraphRun {
 
     /// The state in which it ends, once nothing of it can happen any more.
     pub(crate) fn verdict(&self) -> Option<GraphState> {
-        let TaskCounts { functions, queued, running, succeeded, failed, cancelled, compensated: _ } = self.counts;
+        let TaskCounts { functions, queued, running, succeeded, failed, cancelled, compensated: _ } =
+            self.counts;
         if self.ended.is_some() || queued > 0 || running > 0 || !(self.sealed || self.stop.is_some()) {
             return None;
         }
@@ -700,12 +709,15 @@ impl GraphRun {
                 Tolerance::Strict if failed > 0 => GraphState::Failed,
                 // Its owner cancelled single tasks of it.
                 Tolerance::Strict if cancelled > 0 => GraphState::Cancelled,
-                Tolerance::MinSuccess(share) if f64::from(succeeded) < share * f64::from(functions) - 1e-9 => {
+                Tolerance::MinSuccess(share)
+                    if f64::from(succeeded) < share * f64::from(functions) - 1e-9 =>
+                {
                     GraphState::Failed
                 }
-                Tolerance::Strict | Tolerance::Tolerant | Tolerance::MaxFailures(_) | Tolerance::MinSuccess(_) => {
-                    GraphState::Succeeded
-                }
+                Tolerance::Strict
+                | Tolerance::Tolerant
+                | Tolerance::MaxFailures(_)
+                | Tolerance::MinSuccess(_) => GraphState::Succeeded,
             },
         })
     }
@@ -780,7 +792,10 @@ impl GraphRun {
             let queued = class.is_some_and(|class| queue.contains(*class, key));
             let waits = self.parked.get(&self.park_of(task)).is_some_and(|parked| parked.contains(&key));
             if queued == waits && (queued || self.may_start()) {
-                return Err(format!("task {}.{task}: in the queue {queued}, waits for a limit {waits}", self.id));
+                return Err(format!(
+                    "task {}.{task}: in the queue {queued}, waits for a limit {waits}",
+                    self.id
+                ));
             }
             if queued {
                 inside += 1;
@@ -791,7 +806,11 @@ impl GraphRun {
         for (park, tasks) in &self.parked {
             let Some(first) = tasks.first() else { continue };
             if !admitted.contains(park) && !self.is_at_limit(first.index) {
-                return Err(format!("graph {}: {} tasks wait for a limit that nobody holds", self.id, tasks.len()));
+                return Err(format!(
+                    "graph {}: {} tasks wait for a limit that nobody holds",
+                    self.id,
+                    tasks.len()
+                ));
             }
         }
         if self.is_sequential() && inside != usize::from(self.admitted.is_some()) {
@@ -824,7 +843,10 @@ impl GraphRun {
         anew.recount();
         for (task, (kept, counted)) in self.slots.iter().zip(&anew.slots).enumerate() {
             if kept.missing != counted.missing {
-                return Err(format!("task {}.{task} misses {} and {} is kept", self.id, counted.missing, kept.missing));
+                return Err(format!(
+                    "task {}.{task} misses {} and {} is kept",
+                    self.id, counted.missing, kept.missing
+                ));
             }
         }
         if self.group_unended != anew.group_unended || self.group_unsucceeded != anew.group_unsucceeded {
@@ -846,7 +868,9 @@ impl GraphRun {
 
 fn counter<'a>(counts: &'a mut TaskCounts, state: &TaskState) -> &'a mut u32 {
     match state {
-        TaskState::Waiting | TaskState::Ready | TaskState::Held | TaskState::BackingOff { .. } => &mut counts.queued,
+        TaskState::Waiting | TaskState::Ready | TaskState::Held | TaskState::BackingOff { .. } => {
+            &mut counts.queued
+        }
         TaskState::Running(_) => &mut counts.running,
         TaskState::Succeeded => &mut counts.succeeded,
         TaskState::Failed => &mut counts.failed,

@@ -1,13 +1,13 @@
 //! The scheduler as a value: its parts, and the two ways in, [`Scheduler::handle`] and
 //! [`Scheduler::replay`].
 
+use crate::apply::settle_cause;
 use crate::estimate::Estimates;
 use crate::ledger::Ledger;
 use crate::queue::Queue;
 use crate::run::{GraphRun, Parts, PlanState, Stop};
 use crate::strategy::Strategy;
 use crate::timers::{Timer, Timers};
-use crate::apply::settle_cause;
 use dunnage_model::{Cause, Decision, EndReason, Event, GraphId, TaskState, Time, Totals};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -70,10 +70,18 @@ impl Scheduler {
     /// alone (a timeout, the end of a wait) follows here as it did then, so it needs no facts of its own.
     pub fn replay(&mut self, at: Time, event: Event) {
         let mut dropped = Vec::new();
-        // Not the later of both: graphs may be replayed one after another, each from its own beginning.
-        self.now = at;
-        self.advance(at, &mut dropped);
+        // Not `advance`: graphs may be replayed one after another, each from its own beginning, so time may go
+        // back here. What a timer brings about still bears the timer's own time.
+        self.catch_up(at, &mut dropped);
         self.apply(event, &mut dropped);
+    }
+
+    fn catch_up(&mut self, at: Time, out: &mut Vec<Decision>) {
+        while let Some((due, timer)) = self.timers.pop_due(at) {
+            self.now = due;
+            self.timer(due, timer, out);
+        }
+        self.now = at;
     }
 
     /// The fact as the journal is to hold it: an attempt that was told to end has failed for that reason,
@@ -98,15 +106,16 @@ impl Scheduler {
     /// After the last replayed fact: asks for plans, repeats orders to end attempts, and places what is
     /// ready.
     pub fn resume(&mut self, now: Time, out: &mut Vec<Decision>) {
+        let now = self.now.max(now);
         let ids: Vec<GraphId> = self.graphs.keys().copied().collect();
+        for id in &ids {
+            out.extend(self.orders_to_repeat(*id));
+        }
+        self.catch_up(now, out);
         for id in ids {
-            for decision in self.orders_to_repeat(id) {
-                out.push(decision);
-            }
             self.want_plan(id, out);
             self.conclude(id, out);
         }
-        self.advance(now, out);
         self.dispatch(out);
         if let Some(at) = self.timers.wish(self.now) {
             out.push(Decision::WakeAt(at));
@@ -153,7 +162,8 @@ impl Scheduler {
             Timer::TaskTimeout(attempt) => self.end_attempt(attempt, EndReason::Timeout, out),
             Timer::BackoffOver(task) => {
                 let Some((run, mut parts)) = self.run_and_parts(task.graph, out) else { return };
-                if matches!(run.slots[task.index as usize].state, TaskState::BackingOff { until } if until <= parts.now) {
+                if matches!(run.slots[task.index as usize].state, TaskState::BackingOff { until } if until <= parts.now)
+                {
                     run.start_over(task.index, &mut parts);
                     run.unpark(task.index, &mut parts);
                     self.conclude(task.graph, out);
@@ -255,8 +265,12 @@ impl Scheduler {
 
     /// Drops a graph that could not be made again from its facts, with everything it holds.
     pub fn remove(&mut self, id: GraphId) {
-        let held: Vec<_> =
-            self.ledger.holdings().map(|(attempt, _)| *attempt).filter(|attempt| attempt.task.graph == id).collect();
+        let held: Vec<_> = self
+            .ledger
+            .holdings()
+            .map(|(attempt, _)| *attempt)
+            .filter(|attempt| attempt.task.graph == id)
+            .collect();
         for attempt in held {
             self.ledger.release(attempt);
         }

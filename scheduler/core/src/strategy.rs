@@ -22,8 +22,13 @@ pub trait Strategy: Send {
 
     /// Chooses among the ways to place a task that fit now; `None` waits for a better one. The list is
     /// never empty and is ordered by variant, node and device.
-    fn choose(&mut self, view: &View<'_>, task: &Candidate<'_>, options: &[Proposal], rng: &mut Rng)
-    -> Option<usize>;
+    fn choose(
+        &mut self,
+        view: &View<'_>,
+        task: &Candidate<'_>,
+        options: &[Proposal],
+        rng: &mut Rng,
+    ) -> Option<usize>;
 }
 
 /// What a strategy may look at.

@@ -192,6 +192,40 @@ impl Cost {
     }
 }
 
+/// Speeds of an ordinary machine, taken until a device was measured: they set times that are right in
+/// their order, so that a plan from declared work is better than one from nothing.
+mod ordinary {
+    /// Floating-point operations a second of one core in tile kernels, calling costs counted in.
+    pub(super) const CORE_FLOPS: f64 = 2e9;
+    /// Bytes a second that one core reads and writes.
+    pub(super) const CORE_BYTES: f64 = 4e9;
+    /// Seconds that the shortest call on a core takes.
+    pub(super) const CORE_CALL: f64 = 2e-4;
+    /// The same of a GPU.
+    pub(super) const GPU_FLOPS: f64 = 5e12;
+    pub(super) const GPU_BYTES: f64 = 5e11;
+    pub(super) const GPU_CALL: f64 = 5e-5;
+}
+
+impl Cost {
+    /// How long it takes by its declared operations and bytes on an ordinary device, whichever of both
+    /// takes longer (the roofline model: Williams, Waterman, Patterson 2009); none where neither was
+    /// declared.
+    pub fn roofline_duration(&self, kind: DeviceKind) -> Option<Span> {
+        if self.flops.is_none() && self.bytes.is_none() {
+            return None;
+        }
+        let cores = self.cpus.map_or(1.0, |c| (f64::from(c.0) / 1000.0).max(1.0));
+        let (flops, bytes, call) = match kind {
+            DeviceKind::Cpu => (ordinary::CORE_FLOPS * cores, ordinary::CORE_BYTES, ordinary::CORE_CALL),
+            DeviceKind::Gpu => (ordinary::GPU_FLOPS, ordinary::GPU_BYTES, ordinary::GPU_CALL),
+        };
+        let compute = self.flops.unwrap_or(0.0) / flops;
+        let moving = self.bytes.map_or(0.0, |n| n.0 as f64) / bytes;
+        Some(Span::from_secs_f64(call + compute.max(moving)))
+    }
+}
+
 impl Request {
     /// Cores or a GPU.
     pub const fn kind(&self) -> DeviceKind {

@@ -56,6 +56,8 @@ pub struct Plan {
     pub place: Vec<Option<PlannedPlace>>,
     /// Predicted makespan in seconds, from the start of the plan.
     pub makespan_s: f64,
+    /// Whether something was known of every task; else the makespan means nothing.
+    pub is_informed: bool,
     /// The strategy that made it.
     pub strategy: String,
     /// Why it was chosen, for people.

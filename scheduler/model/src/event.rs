@@ -1,8 +1,8 @@
 //! What has happened: facts that the scheduler is told, each already true.
 
 use crate::{
-    AttemptId, DeviceId, DeviceSample, Failure, Graph, GraphId, NodeId, NodeSpec, Owner, Placement,
-    Plan, TaskId, Time, Usage,
+    AttemptId, DeviceId, DeviceSample, Failure, Graph, GraphId, NodeId, NodeSpec, Owner, Placement, Plan,
+    TaskId, Time, Usage,
 };
 use std::sync::Arc;
 
@@ -205,4 +205,3 @@ pub struct Fact {
     /// What.
     pub event: Event,
 }
-

@@ -3,7 +3,7 @@
 use crate::workload::{AttemptEnd, Workload};
 use dunnage_core::Scheduler;
 use dunnage_model::{
-    AttemptId, DeviceId, Decision, EndReason, Event, Failure, Cause, GraphId, GraphState, Time, Usage,
+    AttemptId, Cause, Decision, DeviceId, EndReason, Event, Failure, GraphId, GraphState, Time, Usage,
 };
 use std::collections::{BTreeMap, BTreeSet};
 

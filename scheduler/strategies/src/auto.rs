@@ -4,9 +4,9 @@
 //!
 //! Cost and weakness are those of what it chose.
 
+use crate::Heft;
 use crate::heft::follow;
 use crate::load_balanced::LoadBalanced;
-use crate::Heft;
 use dunnage_core::{Candidate, PlanProblem, Planner, Proposal, Rng, Strategy, View};
 use dunnage_model::{Graph, Plan};
 
@@ -15,7 +15,8 @@ use dunnage_model::{Graph, Plan};
 pub struct Auto;
 
 fn order_matters(graph: &Graph) -> bool {
-    graph.len() > 1 && (graph.edges() > 0 || graph.functions().iter().any(|function| function.variants.len() > 1))
+    graph.len() > 1
+        && (graph.edges() > 0 || graph.functions().iter().any(|function| function.variants.len() > 1))
 }
 
 impl Strategy for Auto {

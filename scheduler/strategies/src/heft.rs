@@ -11,7 +11,7 @@
 use crate::timeline::Timeline;
 use dunnage_core::{Candidate, Estimate, PlanProblem, Planner, Proposal, Rng, Strategy, View};
 use dunnage_model::{
-    Bytes, DeviceId, Graph, GpuRequest, GpuSpec, MilliShare, NodeSpec, Plan, PlannedPlace, Request,
+    Bytes, DeviceId, GpuRequest, GpuSpec, Graph, MilliShare, NodeSpec, Plan, PlannedPlace, Request,
 };
 
 /// Slots of a GPU: 5 % each.
@@ -52,7 +52,9 @@ pub(crate) fn follow(view: &View<'_>, task: &Candidate<'_>, options: &[Proposal]
             .iter()
             .position(|option| option.variant == place.variant && option.main_device() == place.device)
             .or_else(|| {
-                options.iter().position(|option| option.variant == place.variant && option.gpus.contains(&place.device))
+                options
+                    .iter()
+                    .position(|option| option.variant == place.variant && option.gpus.contains(&place.device))
             });
         if wanted.is_some() {
             return wanted;
@@ -69,7 +71,9 @@ pub(crate) fn follow(view: &View<'_>, task: &Candidate<'_>, options: &[Proposal]
         .iter()
         .enumerate()
         .min_by(|(_, a), (_, b)| {
-            let time = |option: &Proposal| task.estimates.get(usize::from(option.variant)).map_or(f64::INFINITY, seconds);
+            let time = |option: &Proposal| {
+                task.estimates.get(usize::from(option.variant)).map_or(f64::INFINITY, seconds)
+            };
             time(a).total_cmp(&time(b))
         })
         .map(|(at, _)| at)
@@ -90,7 +94,7 @@ impl Planner for Heft {
         order.sort_by(|a, b| ranks[*b as usize].total_cmp(&ranks[*a as usize]));
         let mut plan = place_in_order(problem, &order, &ranks);
         "heft".clone_into(&mut plan.strategy);
-        plan.why = "longest way to the end first, each where it ends earliest".to_owned();
+        "longest way to the end first, each where it ends earliest".clone_into(&mut plan.why);
         plan
     }
 }
@@ -162,11 +166,15 @@ fn place_in_order(problem: &PlanProblem, order: &[u32], ranks: &[f64]) -> Plan {
         priority: ranks.to_vec(),
         place,
         makespan_s: makespan,
+        is_informed: !problem.has_unknown,
         strategy: String::new(),
         why: String::new(),
         schedules: 1,
     }
 }
+
+/// The fraction of a GPU that a request takes; `None` where that GPU will not do.
+type Fraction<'a> = dyn Fn(&GpuSpec) -> Option<f64> + 'a;
 
 /// A way to place any instance of a function, in slots.
 #[derive(Clone, Debug)]
@@ -211,25 +219,36 @@ impl<'a> Machine<'a> {
         choices
     }
 
-    fn choices_on(&self, node: &NodeSpec, first: usize, variant: u8, request: &Request, out: &mut Vec<Choice>) {
+    fn choices_on(
+        &self,
+        node: &NodeSpec,
+        first: usize,
+        variant: u8,
+        request: &Request,
+        out: &mut Vec<Choice>,
+    ) {
         if request.cpus > node.cpu.capacity || request.memory > node.memory {
             return;
         }
-        if request.custom.iter().any(|(name, amount)| node.custom.get(&**name).is_none_or(|has| has < amount)) {
+        if request.custom.iter().any(|(name, amount)| node.custom.get(&**name).is_none_or(|has| has < amount))
+        {
             return;
         }
         let cpu = f64::from(request.cpus.0) / f64::from(node.cpu.capacity.0.max(1));
         let memory = request.memory.0 as f64 / node.memory.0.max(1) as f64;
-        let host =
-            vec![(first, self.lines[first].slots_for(cpu)), (first + 1, self.lines[first + 1].slots_for(memory))];
-        let (count, fraction): (usize, Box<dyn Fn(&GpuSpec) -> Option<f64>>) = match &request.gpu {
+        let host = vec![
+            (first, self.lines[first].slots_for(cpu)),
+            (first + 1, self.lines[first + 1].slots_for(memory)),
+        ];
+        let (count, fraction): (usize, Box<Fraction<'_>>) = match &request.gpu {
             GpuRequest::None => {
                 out.push(Choice { variant, device: DeviceId::host(node.id), takes: host });
                 return;
             }
-            GpuRequest::Whole { count, memory, fit } => {
-                (usize::from(*count), Box::new(move |gpu| (fits(gpu, fit) && *memory <= gpu.memory).then_some(1.0)))
-            }
+            GpuRequest::Whole { count, memory, fit } => (
+                usize::from(*count),
+                Box::new(move |gpu| (fits(gpu, fit) && *memory <= gpu.memory).then_some(1.0)),
+            ),
             GpuRequest::Part { share, memory, fit } => (
                 1,
                 Box::new(move |gpu| {
@@ -247,7 +266,9 @@ impl<'a> Machine<'a> {
         for window in able.windows(count) {
             let mut takes = host.clone();
             takes.extend(
-                window.iter().map(|(at, part)| (first + 2 + at, self.lines[first + 2 + at].slots_for(*part).max(1))),
+                window
+                    .iter()
+                    .map(|(at, part)| (first + 2 + at, self.lines[first + 2 + at].slots_for(*part).max(1))),
             );
             out.push(Choice { variant, device: node.gpus[window[0].0].device, takes });
         }

@@ -14,7 +14,13 @@ impl Strategy for Random {
         "random"
     }
 
-    fn choose(&mut self, _: &View<'_>, _: &Candidate<'_>, options: &[Proposal], rng: &mut Rng) -> Option<usize> {
+    fn choose(
+        &mut self,
+        _: &View<'_>,
+        _: &Candidate<'_>,
+        options: &[Proposal],
+        rng: &mut Rng,
+    ) -> Option<usize> {
         Some(rng.below(options.len()))
     }
 }

@@ -52,7 +52,12 @@ static REGISTRY: [Entry; 5] = [
         make: || Box::new(LoadBalanced),
         planner: None,
     },
-    Entry { name: "random", summary: "any device that fits: the baseline", make: || Box::new(Random), planner: None },
+    Entry {
+        name: "random",
+        summary: "any device that fits: the baseline",
+        make: || Box::new(Random),
+        planner: None,
+    },
     Entry {
         name: "heft",
         summary: "critical path first, where it ends earliest (Topcuoglu 2002)",

@@ -177,6 +177,7 @@ fn new_run(runs: &Path) -> Result<(u64, PathBuf), Failure> {
 /// A shell in this process.
 struct Embedded {
     front: Front,
+    rundir: PathBuf,
     task: tokio::task::JoinHandle<crate::shell::Stopped>,
     _locks: Vec<dunnage_exec::gpu_lock::GpuLock>,
 }
@@ -188,11 +189,11 @@ async fn embedded(context: &Context, dir: &Path) -> Result<Embedded, Failure> {
         inputs: ready.sender,
         environments: ready.environments,
         ended_attempts: ready.shell.ended_attempts.clone(),
-        rundir: ready.rundir,
+        rundir: ready.rundir.clone(),
         strategy: context.config.strategy.clone(),
         functions_max: context.config.functions_max,
     };
-    Ok(Embedded { front, task: tokio::spawn(ready.shell.run()), _locks: ready.locks })
+    Ok(Embedded { front, rundir: ready.rundir, task: tokio::spawn(ready.shell.run()), _locks: ready.locks })
 }
 
 async fn local(
@@ -212,10 +213,24 @@ async fn local(
         Ok(id) => finish(context, link, &id, attached, trace).await,
         Err(failure) => Err(failure),
     };
-    drop(inputs.send(Input::Stop { kill: false }));
-    drop(embedded.task.await);
-    drop(std::fs::write(dir.join(ENDED), b""));
+    close(inputs, embedded.task, &embedded.rundir, dir).await;
     result
+}
+
+/// Ends the shell. When all has ended, nothing of the run stays in memory.
+async fn close(
+    inputs: tokio::sync::mpsc::UnboundedSender<Input>,
+    task: tokio::task::JoinHandle<crate::shell::Stopped>,
+    rundir: &Path,
+    dir: &Path,
+) {
+    drop(inputs.send(Input::Stop { kill: false }));
+    if let Ok(stopped) = task.await
+        && stopped.idle
+    {
+        drop(std::fs::remove_dir_all(rundir));
+        drop(std::fs::write(dir.join(ENDED), b""));
+    }
 }
 
 /// Goes on with a run of which the process was killed, or that was interrupted or failed.
@@ -246,9 +261,7 @@ async fn resume(context: &Context, number: u64, trace: Option<&Path>) -> Result<
         }
         Err(failure) => Err(failure),
     };
-    drop(inputs.send(Input::Stop { kill: false }));
-    drop(embedded.task.await);
-    drop(std::fs::write(dir.join(ENDED), b""));
+    close(inputs, embedded.task, &embedded.rundir, &dir).await;
     result
 }
 

@@ -61,6 +61,8 @@ pub(crate) struct ShellOptions {
 pub(crate) struct Stopped {
     /// Whether the journal failed.
     pub(crate) broken: bool,
+    /// Whether nothing runs any more.
+    pub(crate) idle: bool,
 }
 
 pub(crate) type Answer = Box<dyn FnOnce(Result<(), Refused>) + Send>;
@@ -218,9 +220,16 @@ impl Shell {
             self.flush();
             if self.is_done() {
                 self.engine.goodbye().await;
-                let broken = self.broken.is_some();
-                drop(self.writer.stop());
-                return Stopped { broken };
+                let Self { broken, writer, engine, claims, effects, core, .. } = self;
+                // Everything is synced when the writer has stopped: claims and logs in memory may go.
+                drop(writer.stop());
+                if broken.is_none() {
+                    for (_, attempt) in claims {
+                        drop(engine.claims().remove(attempt));
+                        drop(std::fs::remove_file(effects.log_path(attempt)));
+                    }
+                }
+                return Stopped { broken: broken.is_some(), idle: core.ledger().holdings().len() == 0 };
             }
         }
     }

@@ -87,6 +87,9 @@ impl Shell {
             }
         }
         self.learn_of_open_attempts(&mut found).await;
+        if self.engine.runtime_lost() {
+            self.clear_runtime();
+        }
         let mut decisions = Vec::new();
         let now = self.clock.now();
         self.core.resume(now, &mut decisions);
@@ -96,6 +99,15 @@ impl Shell {
             self.note_end(id);
         }
         Ok(found)
+    }
+
+    /// Removes what another store has left in the runtime directory: its claims carry the same names as
+    /// ours and would fence off attempts that never ran.
+    fn clear_runtime(&self) {
+        for attempt in self.engine.claims().list().unwrap_or_default() {
+            drop(self.engine.claims().remove(attempt));
+            drop(std::fs::remove_file(self.effects.log_path(attempt)));
+        }
     }
 
     async fn learn_of_open_attempts(&mut self, found: &mut Found) {

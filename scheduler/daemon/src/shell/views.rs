@@ -114,7 +114,7 @@ pub(crate) fn status(run: &GraphRun, core: &Scheduler, values: &ValueStore, cloc
         compensated: compensated.into(),
         strategy: strategy.to_owned(),
         strategy_why: run.plan().map(|plan| plan.why.clone()),
-        predicted_makespan_s: run.plan().map(|plan| plan.makespan_s),
+        predicted_makespan_s: expected_makespan(run),
         submitted_at: wall_s(clock, run.submitted_at),
         waited_s: run.started_at.map(|at| at.since(run.submitted_at).as_secs_f64()),
         owner: run.owner.0,
@@ -123,6 +123,11 @@ pub(crate) fn status(run: &GraphRun, core: &Scheduler, values: &ValueStore, cloc
         devices: device_use(run, core.ledger(), makespan.unwrap_or(0.0)),
         functions,
     }
+}
+
+/// What the plan expects, where it rests on anything at all.
+fn expected_makespan(run: &GraphRun) -> Option<f64> {
+    run.plan().filter(|plan| plan.is_informed).map(|plan| plan.makespan_s)
 }
 
 /// How far a graph is.
@@ -156,7 +161,7 @@ pub(crate) fn progress(run: &GraphRun, core: &Scheduler, clock: &StoreClock) -> 
         failed: failed.into(),
         cancelled: cancelled.into(),
         elapsed_s: run.started_at.map_or(0.0, |start| end.since(start).as_secs_f64()),
-        predicted_s: run.plan().map(|plan| plan.makespan_s),
+        predicted_s: expected_makespan(run),
         running_names,
         devices,
         reason: None,

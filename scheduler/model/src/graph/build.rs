@@ -9,8 +9,8 @@
 use super::validated::{Rows, bindings, hash_id, instance_id};
 use crate::{
     Arg, ArgSpec, Axis, Code, Cost, DeviceKind, Extras, Family, Function, FunctionSpec, Graph, GraphSpec,
-    Group, Literal, MilliShare, Need, OnFailure, Piece, Problem, Request, Settings, Tolerance, Variant, expand, names,
-    nearest, pieces,
+    Group, Literal, MilliShare, Need, OnFailure, Piece, Problem, Request, Settings, Tolerance, Variant,
+    expand, names, nearest, pieces,
 };
 use petgraph::algo::tarjan_scc;
 use petgraph::graphmap::DiGraphMap;
@@ -125,14 +125,16 @@ impl Builder {
         let specs = std::mem::take(&mut self.spec.functions);
         if specs.is_empty() {
             self.problem(
-                Problem::new("function", "the graph has no functions").hint("add a `[[function]]` with an `id`"),
+                Problem::new("function", "the graph has no functions")
+                    .hint("add a `[[function]]` with an `id`"),
             );
         }
         if let Tolerance::MinSuccess(share) = self.spec.tolerance
             && !(0.0..=1.0).contains(&share)
         {
             self.problem(
-                Problem::new("graph.tolerance.min_success", "a share of all functions is from 0 to 1").value(share),
+                Problem::new("graph.tolerance.min_success", "a share of all functions is from 0 to 1")
+                    .value(share),
             );
         }
         let countable = self.count_instances(&specs);
@@ -204,9 +206,12 @@ impl Builder {
             for axis in &spec.foreach {
                 if axis.values.is_empty() {
                     self.problem(
-                        Problem::new(format!("function[{at}].foreach.{}", axis.name), "a sweep over no values")
-                            .function(&spec.id)
-                            .hint("give at least one value, or remove the name"),
+                        Problem::new(
+                            format!("function[{at}].foreach.{}", axis.name),
+                            "a sweep over no values",
+                        )
+                        .function(&spec.id)
+                        .hint("give at least one value, or remove the name"),
                     );
                 }
                 count = count.saturating_mul(axis.values.len() as u64);
@@ -256,7 +261,9 @@ impl Builder {
         let place = |key: &str| format!("function[{at}].{key}");
         if spec.id.is_empty() {
             self.problem(Problem::new(place("id"), "the id is empty").hint("give each function a name"));
-        } else if spec.id.len() > 200 || spec.id.chars().any(|c| c.is_control() || c == '/' || c.is_whitespace()) {
+        } else if spec.id.len() > 200
+            || spec.id.chars().any(|c| c.is_control() || c == '/' || c.is_whitespace())
+        {
             self.problem(
                 Problem::new(place("id"), "an id has at most 200 characters, without spaces and `/`")
                     .value(&spec.id)
@@ -266,7 +273,8 @@ impl Builder {
         let mut axes: HashSet<&str> = HashSet::new();
         for axis in &spec.foreach {
             let name = axis.name.as_str();
-            let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+            let plain =
+                !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
             if !plain || COMMON_NAMES.contains(&name) {
                 self.problem(
                     Problem::new(place("foreach"), "not a name that a sweep may use")
@@ -279,7 +287,9 @@ impl Builder {
                 );
             }
             if !axes.insert(name) {
-                self.problem(Problem::new(place("foreach"), "a name is there twice").function(&spec.id).value(name));
+                self.problem(
+                    Problem::new(place("foreach"), "a name is there twice").function(&spec.id).value(name),
+                );
             }
             if !names(&spec.id).contains(&name) {
                 self.problem(
@@ -319,7 +329,9 @@ impl Builder {
                             .hint("`command = [\"python3\", \"script.py\"]`"),
                     );
                 }
-                texts.extend(words.iter().enumerate().map(|(n, word)| (format!("command[{n}]"), word.as_str())));
+                texts.extend(
+                    words.iter().enumerate().map(|(n, word)| (format!("command[{n}]"), word.as_str())),
+                );
             }
             Code::Kernel { params, .. } => {
                 for (name, value) in params {
@@ -328,8 +340,12 @@ impl Builder {
             }
             Code::Python { .. } => {}
         }
-        texts.extend(spec.extra_args.iter().enumerate().map(|(n, word)| (format!("extra_args[{n}]"), word.as_str())));
-        texts.extend(spec.compensate.iter().enumerate().map(|(n, word)| (format!("compensate[{n}]"), word.as_str())));
+        texts.extend(
+            spec.extra_args.iter().enumerate().map(|(n, word)| (format!("extra_args[{n}]"), word.as_str())),
+        );
+        texts.extend(
+            spec.compensate.iter().enumerate().map(|(n, word)| (format!("compensate[{n}]"), word.as_str())),
+        );
         texts.extend(spec.env.iter().map(|(name, value)| (format!("env.{name}"), value.as_str())));
         texts.extend(spec.dir.iter().map(|dir| ("dir".to_owned(), dir.as_str())));
         let families: Vec<bool> = spec.args.iter().map(|arg| family_of(&arg.producer).is_some()).collect();
@@ -364,15 +380,17 @@ impl Builder {
                             format!("the function has {}", count(spec.outputs.len(), "output")),
                         ));
                     }
-                } else if let Some(input) = name.strip_prefix("input.") {
-                    if !self.spec.inputs.contains_key(input) {
-                        let known = self.spec.inputs.keys().map(String::as_str);
-                        let hint = match nearest(input, known) {
-                            Some(near) => format!("did you mean `{{input.{near}}}`?"),
-                            None => format!("add it to `inputs` of `[graph]`: `inputs = {{ {input} = \"FILE\" }}`"),
-                        };
-                        self.problem(wrong(format!("there is no `{{{name}}}`"), hint));
-                    }
+                } else if let Some(input) = name.strip_prefix("input.")
+                    && !self.spec.inputs.contains_key(input)
+                {
+                    let known = self.spec.inputs.keys().map(String::as_str);
+                    let hint = match nearest(input, known) {
+                        Some(near) => format!("did you mean `{{input.{near}}}`?"),
+                        None => {
+                            format!("add it to `inputs` of `[graph]`: `inputs = {{ {input} = \"FILE\" }}`")
+                        }
+                    };
+                    self.problem(wrong(format!("there is no `{{{name}}}`"), hint));
                 }
             }
         }
@@ -397,9 +415,12 @@ impl Builder {
         }
         if !spec.extra_args.is_empty() && !matches!(spec.code, Code::Command(_)) {
             self.problem(
-                Problem::new(format!("function[{at}].extra_args"), "words are appended to a command, and there is none")
-                    .function(&spec.id)
-                    .hint("use `params` for a kernel"),
+                Problem::new(
+                    format!("function[{at}].extra_args"),
+                    "words are appended to a command, and there is none",
+                )
+                .function(&spec.id)
+                .hint("use `params` for a kernel"),
             );
         }
         let variants = self.make_variants(at, spec);
@@ -540,7 +561,8 @@ impl Builder {
                     continue;
                 }
                 let id = name_of(&self.functions, &self.first, *task);
-                let twin = row[..n].iter().find(|(_, other)| name_of(&self.functions, &self.first, *other) == id);
+                let twin =
+                    row[..n].iter().find(|(_, other)| name_of(&self.functions, &self.first, *other) == id);
                 let Some((_, twin)) = twin else { continue };
                 let other = self.function_of(*twin);
                 told.insert(at);
@@ -580,7 +602,10 @@ impl Builder {
             .function(&spec.id)
             .value(producer);
         if let Some(family) = family_of(producer) {
-            return match nearest(family, self.families.iter().take(NEAREST_AMONG).map(|family| family.name.as_str())) {
+            return match nearest(
+                family,
+                self.families.iter().take(NEAREST_AMONG).map(|family| family.name.as_str()),
+            ) {
                 Some(near) => problem.hint(format!("did you mean the family `{near}[*]`?")),
                 None => problem.hint("a family is named by its functions' id before the first placeholder"),
             };
@@ -590,7 +615,9 @@ impl Builder {
         {
             return problem.hint(format!("it is a family: `{producer}[*]` is all of it"));
         }
-        if let Some(near) = nearest(producer, self.functions.iter().take(NEAREST_AMONG).map(|function| function.id.as_str())) {
+        if let Some(near) =
+            nearest(producer, self.functions.iter().take(NEAREST_AMONG).map(|function| function.id.as_str()))
+        {
             if near == producer {
                 return problem.hint(format!(
                     "its placeholders are not names of this function's sweep: name one instance, or all of it with `{}[*]`",
@@ -606,11 +633,15 @@ impl Builder {
         // An instance that the sweep does not make: its last one shows how they are called.
         let near = self.functions.iter().enumerate().take(NEAREST_AMONG).find(|(at, function)| {
             let head = function.id.split('{').next().unwrap_or_default();
-            !function.axes.is_empty() && !head.is_empty() && producer.starts_with(head) && self.first[*at + 1] > self.first[*at]
+            !function.axes.is_empty()
+                && !head.is_empty()
+                && producer.starts_with(head)
+                && self.first[*at + 1] > self.first[*at]
         });
         if let Some((at, function)) = near {
             let last = name_of(&self.functions, &self.first, self.first[at + 1] - 1);
-            return problem.hint(format!("the sweep `{}` has no such instance; its last is `{last}`", function.id));
+            return problem
+                .hint(format!("the sweep `{}` has no such instance; its last is `{last}`", function.id));
         }
         problem.hint("the producer must be a function of this graph")
     }
@@ -752,7 +783,9 @@ impl Builder {
                     .function(&spec.id)
                     .value(format!("[\"{}\", {}]", arg.producer, arg.index))
                     .hint(match outputs {
-                        0 => format!("it has no outputs: add `outputs` to `{id}`, or use `after` to only wait for it"),
+                        0 => format!(
+                            "it has no outputs: add `outputs` to `{id}`, or use `after` to only wait for it"
+                        ),
                         1 => "it has one output, with the index 0".to_owned(),
                         n => format!("it has {n} outputs, 0 to {}", n - 1),
                     }),
@@ -808,7 +841,9 @@ impl Builder {
                     Need::Group(group) | Need::GroupEnd(group) => {
                         graph.add_edge(total + group, *task, ());
                         let function = self.groups[*group as usize].function as usize;
-                        for member in (self.first[function]..self.first[function + 1]).filter(|n| left.contains(n)) {
+                        for member in
+                            (self.first[function]..self.first[function + 1]).filter(|n| left.contains(n))
+                        {
                             graph.add_edge(member, total + group, ());
                         }
                     }
@@ -829,16 +864,24 @@ impl Builder {
         let task = path.iter().find(|node| **node < total).copied().unwrap_or(0);
         let at = self.first.partition_point(|first| *first <= task) - 1;
         let mut text = if shown.len() > 12 {
-            format!("{} -> ... ({} more) -> {}", shown[..6].join(" -> "), shown.len() - 9, shown[shown.len() - 3..].join(" -> "))
+            format!(
+                "{} -> ... ({} more) -> {}",
+                shown[..6].join(" -> "),
+                shown.len() - 9,
+                shown[shown.len() - 3..].join(" -> ")
+            )
         } else {
             shown.join(" -> ")
         };
         text.push_str(" -> ");
         text.push_str(&first);
         Some(
-            Problem::new(format!("function[{at}]"), format!("functions wait for each other in a cycle: {text}"))
-                .function(&self.functions[at].id)
-                .hint("remove one of these dependencies from `args` or `after`"),
+            Problem::new(
+                format!("function[{at}]"),
+                format!("functions wait for each other in a cycle: {text}"),
+            )
+            .function(&self.functions[at].id)
+            .hint("remove one of these dependencies from `args` or `after`"),
         )
     }
 
@@ -876,7 +919,10 @@ impl Builder {
                 self.find(id).map(|task| task..task + 1)
             };
             let Some(tasks) = tasks else {
-                let hint = match nearest(id, self.functions.iter().take(NEAREST_AMONG).map(|function| function.id.as_str())) {
+                let hint = match nearest(
+                    id,
+                    self.functions.iter().take(NEAREST_AMONG).map(|function| function.id.as_str()),
+                ) {
                     Some(near) => format!("did you mean `{near}.{index}`?"),
                     None => "the producer must be a function of this graph".to_owned(),
                 };

@@ -11,7 +11,7 @@ pub enum Piece<'a> {
 }
 
 /// Cuts a text into its pieces; only names for which `known` holds are placeholders.
-pub fn pieces<'a>(text: &'a str, known: impl Fn(&str) -> bool) -> Vec<Piece<'a>> {
+pub fn pieces(text: &str, known: impl Fn(&str) -> bool) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut taken = 0;
     let mut at = 0;

@@ -81,7 +81,14 @@ impl Assembly {
             self.report.add(problem.hint(hint));
         }
         if !self.report.is_empty() {
-            return Err(self.report.into_problems());
+            let max = self.report.max();
+            let listed_all = self.report.len() < max;
+            let mut problems = self.report.into_problems();
+            if laid <= self.bytes_max && listed_all {
+                self.spec.functions = self.functions;
+                add_references(&mut problems, self.spec, max);
+            }
+            return Err(problems);
         }
         for (function, said) in self.functions.iter_mut().zip(&self.said) {
             self.defaults.lay_under(function, said);
@@ -89,4 +96,28 @@ impl Assembly {
         self.spec.functions = self.functions;
         Ok(self.spec)
     }
+}
+
+/// Adds what can be said of references in spite of other problems, so that one round mends it all. What
+/// may only follow from those problems (an output that was misspelled is missing) is left out.
+fn add_references(problems: &mut Vec<Problem>, spec: GraphSpec, max: usize) {
+    let own = |problem: &Problem| {
+        ["no function has this id", "two functions have one", "functions wait for each other", "no value has this name"]
+            .iter()
+            .any(|start| problem.message.starts_with(start))
+    };
+    // Where ids themselves are wrong, any reference may only seem so.
+    if problems.iter().any(|problem| [".id", ".foreach", ".family"].iter().any(|key| problem.place.contains(key))) {
+        return;
+    }
+    if let Err(more) = dunnage_model::Graph::build(spec, &dunnage_model::Limits::default()) {
+        problems.extend(more.into_iter().filter(own).take(max.saturating_sub(problems.len())));
+        problems.sort_by_key(|problem| function_index(&problem.place));
+    }
+}
+
+/// The number in `function[N]...`; what is not in a function comes first.
+fn function_index(place: &str) -> usize {
+    let number = place.strip_prefix("function[").and_then(|rest| rest.split(']').next());
+    number.and_then(|number| number.parse::<usize>().ok()).map_or(0, |number| number + 1)
 }

@@ -115,6 +115,11 @@ impl Report {
         }
     }
 
+    /// How many it lists.
+    pub(crate) fn max(&self) -> usize {
+        self.max
+    }
+
     pub(crate) fn into_problems(mut self) -> Vec<Problem> {
         if self.unlisted > 0 {
             self.problems.push(Problem::new("", format!("and {} more problems", self.unlisted)));
