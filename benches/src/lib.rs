@@ -1,1 +1,12 @@
-//! Placeholder.
+//! What the benchmarks share: a daemon of their own, floors to hold figures against, tables.
+
+pub mod cpu;
+pub mod daemon;
+pub mod floor;
+pub mod graphs;
+pub mod http;
+pub mod options;
+pub mod report;
+
+/// Benchmarks end with the first thing that goes wrong.
+pub type Failure = Box<dyn std::error::Error>;

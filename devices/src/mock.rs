@@ -176,7 +176,8 @@ fn used(processes: &[ProcessUse]) -> Bytes {
 }
 
 fn busy(processes: &[ProcessUse]) -> f64 {
-    processes.iter().filter_map(|process| process.sm_share).sum()
+    // Not `sum`: that of nothing is -0.
+    processes.iter().filter_map(|process| process.sm_share).fold(0.0, |sum, share| sum + share)
 }
 
 /// The devices of these GPUs in the order of an inventory: each GPU, then its instances.

@@ -67,7 +67,11 @@ impl Diary {
 
     /// The process in which a function began last.
     pub fn pid_of(&self, function: &str) -> Option<u32> {
-        self.entries.iter().rev().find(|entry| entry.begins && entry.function == function).map(|entry| entry.pid)
+        self.entries
+            .iter()
+            .rev()
+            .find(|entry| entry.begins && entry.function == function)
+            .map(|entry| entry.pid)
     }
 
     /// Makes sure that each of so many functions began once and ended once.

@@ -175,7 +175,8 @@ impl Drop for Home {
     }
 }
 
-/// `sh task.sh [GATE [WORD..]]` tells the diary that it began and ended; in between it waits for a gate.
+/// `sh task.sh [GATE [SECONDS]]` tells the diary that it began and ended; in between it waits for a gate,
+/// unless that is `-`, and then for a while.
 const TASK: &str = r#"
 echo "start $DUNNAGE_FUNCTION $DUNNAGE_ATTEMPT $$ $CUDA_VISIBLE_DEVICES" >> "$DIARY"
 gate="$1"
@@ -183,5 +184,6 @@ if [ -n "$gate" ] && [ "$gate" != - ]; then
     tries=0
     while [ ! -e "$GATES/$gate" ] && [ $tries -lt 6000 ]; do sleep 0.01; tries=$((tries + 1)); done
 fi
+[ -z "$2" ] || sleep "$2"
 echo "end $DUNNAGE_FUNCTION $DUNNAGE_ATTEMPT $$ $CUDA_VISIBLE_DEVICES" >> "$DIARY"
 "#;

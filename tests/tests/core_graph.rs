@@ -113,7 +113,13 @@ fn an_output_that_is_not_there_is_told_with_what_there_is() {
 #[test]
 fn a_cycle_is_shown_as_its_path() {
     check(
-        [f("start"), f("a").after("c").after("start"), f("b").after("a"), f("c").after("b"), f("end").after("c")],
+        [
+            f("start"),
+            f("a").after("c").after("start"),
+            f("b").after("a"),
+            f("c").after("b"),
+            f("end").after("c"),
+        ],
         "function[1] of `a`: functions wait for each other in a cycle: a -> b -> c -> a\n  hint: remove one of these dependencies from `args` or `after`",
     );
 }
@@ -138,7 +144,10 @@ fn a_cycle_may_go_through_a_family() {
 fn a_long_cycle_is_shown_shortened() {
     let ring = (0..30).map(|n| f(&format!("n{n}")).after(&format!("n{}", (n + 29) % 30)));
     let text = problems(spec(ring));
-    assert!(text.contains("n0 -> n1 -> n2 -> n3 -> n4 -> n5 -> ... (21 more) -> n27 -> n28 -> n29 -> n0"), "{text}");
+    assert!(
+        text.contains("n0 -> n1 -> n2 -> n3 -> n4 -> n5 -> ... (21 more) -> n27 -> n28 -> n29 -> n0"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -150,7 +159,15 @@ fn placeholders_must_name_something_there_is() {
     let mut graph = spec([
         f("t-{n}").times("n", 2).outputs(1),
         f("a").arg("t[*]", 0).outputs(1).with(command(&[
-            "sh", "{arg.0}", "x={arg.0}", "{arg.1}", "{out.1}", "{input.dta}", "{input.other}", "awk '{print $1}'", "{gpus}{whatever}",
+            "sh",
+            "{arg.0}",
+            "x={arg.0}",
+            "{arg.1}",
+            "{out.1}",
+            "{input.dta}",
+            "{input.other}",
+            "awk '{print $1}'",
+            "{gpus}{whatever}",
         ])),
     ]);
     graph.inputs.insert("data".to_owned(), "data.csv".to_owned());
@@ -173,10 +190,14 @@ fn placeholders_are_looked_for_in_every_text() {
         spec.compensate = vec!["rm".to_owned(), "{out.7}".to_owned()];
     })]));
     for place in ["extra_args[0]", "compensate[1]", "env.E", "dir"] {
-        assert!(text.contains(&format!("function[0].{place} of `a`: there is no `{{out.7}}`")), "{place}: {text}");
+        assert!(
+            text.contains(&format!("function[0].{place} of `a`: there is no `{{out.7}}`")),
+            "{place}: {text}"
+        );
     }
     let kernel = f("k").kernel().with(|spec| {
-        let deep = Literal::Table(vec![("x".to_owned(), Literal::List(vec![Literal::Text("{arg.0}".to_owned())]))]);
+        let deep =
+            Literal::Table(vec![("x".to_owned(), Literal::List(vec![Literal::Text("{arg.0}".to_owned())]))]);
         spec.code = Code::Kernel { name: "gemm".to_owned(), params: vec![("p".to_owned(), deep)] };
     });
     assert!(problems(spec([kernel])).starts_with("function[0].params.p.x[0] of `k`: there is no `{arg.0}`"));
@@ -243,7 +264,10 @@ fn bad_ids_and_sweep_names_are_told() {
 #[test]
 fn a_share_that_must_succeed_is_a_share() {
     let graph = GraphSpec { tolerance: Tolerance::MinSuccess(1.5), ..spec([f("a")]) };
-    assert_eq!(problems(graph), "graph.tolerance.min_success: a share of all functions is from 0 to 1: `1.5`");
+    assert_eq!(
+        problems(graph),
+        "graph.tolerance.min_success: a share of all functions is from 0 to 1: `1.5`"
+    );
 }
 
 #[test]
@@ -294,10 +318,12 @@ fn too_many_functions_and_dependencies_are_refused() {
     );
     let dense = spec([f("a"), f("b"), f("c-{n}").times("n", 3).after("a").after("b")]);
     let dense = Graph::build(dense, &limits).unwrap_err();
-    assert!(dense[0].to_string().starts_with("function[2].args of `c-{n}`: the graph has too many dependencies"));
-    let huge = (0..30).fold(f(&(0..30).map(|n| format!("{{x{n}}}")).collect::<String>()), |f, n| {
-        f.times(&format!("x{n}"), 1000)
-    });
+    assert!(
+        dense[0].to_string().starts_with("function[2].args of `c-{n}`: the graph has too many dependencies")
+    );
+    let names: Vec<String> = (0..30).map(|n| format!("x{n}")).collect();
+    let id = format!("{{{}}}", names.join("}{"));
+    let huge = names.iter().fold(f(&id), |f, name| f.times(name, 1000));
     assert!(problems(spec([huge])).contains("too many functions"), "a product beyond any number is no panic");
 }
 

@@ -7,8 +7,9 @@ mod core_support;
 use core_support::{F, build, f, failure, gpu, gpus, spec};
 use dunnage_core::{Scheduler, TaskRow};
 use dunnage_model::{
-    AttemptId, Bytes, Cause, Decision, DeviceKind, DeviceSample, EndReason, Event, Fact, Graph, GraphId, GraphSpec,
-    Health, NodeId, NodeSpec, OomRetry, Order, Owner, Retry, Span, Submission, TaskState, Time, Tolerance, Usage,
+    AttemptId, Bytes, Cause, Decision, DeviceKind, DeviceSample, EndReason, Event, Fact, Graph, GraphId,
+    GraphSpec, Health, NodeId, NodeSpec, OomRetry, Order, Owner, Retry, Span, Submission, TaskState, Time,
+    Tolerance, Usage,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +39,8 @@ fn story() -> impl Strategy<Value = (Vec<GraphDice>, [u8; 5], Vec<ActionDice>)> 
 }
 
 fn machine(dice: [u8; 5]) -> NodeSpec {
-    let sizes: Vec<u64> = dice[1..4].iter().take(usize::from(dice[0] % 4)).map(|n| [8, 24, 80][usize::from(n % 3)]).collect();
+    let sizes: Vec<u64> =
+        dice[1..4].iter().take(usize::from(dice[0] % 4)).map(|n| [8, 24, 80][usize::from(n % 3)]).collect();
     let mut node = gpus(&sizes);
     node.cpu.capacity = dunnage_model::MilliCores::cores(u32::from(dice[4] % 4) + 2);
     node.custom.insert("licence".to_owned(), 2);
@@ -66,7 +68,9 @@ fn functions(dice: &GraphDice, machine: &NodeSpec) -> Vec<F> {
             (6, 1..) => function
                 .variant(DeviceKind::Gpu, |cost| cost.gpu_memory = Some(Bytes::gib(4)))
                 .variant(DeviceKind::Cpu, |cost| cost.memory = Some(Bytes::gib(1))),
-            (7, _) => function.cost(|cost| cost.custom = vec![("licence".to_owned(), u64::from(d[2] % 2) + 1)]),
+            (7, _) => {
+                function.cost(|cost| cost.custom = vec![("licence".to_owned(), u64::from(d[2] % 2) + 1)])
+            }
             _ => function.memory(Bytes::gib(u64::from(d[2] % 16))),
         };
         if d[3] % 3 == 0 {
@@ -74,7 +78,8 @@ fn functions(dice: &GraphDice, machine: &NodeSpec) -> Vec<F> {
         }
         if d[4] % 2 == 0 {
             let oom = OomRetry { max: u32::from(d[5] % 3), factor: 1.5 };
-            let retry = Retry { max: u32::from(d[4] / 2 % 3), base: Span::millis(500), oom, ..Retry::default() };
+            let retry =
+                Retry { max: u32::from(d[4] / 2 % 3), base: Span::millis(500), oom, ..Retry::default() };
             function = function.with(|spec| spec.retry = Some(retry));
         }
         if d[6] % 4 == 0 {
@@ -113,7 +118,7 @@ fn graph(dice: &GraphDice, machine: &NodeSpec, first: usize) -> Arc<Graph> {
             Tolerance::MaxFailures(u32::from(d[2]) % 3),
             Tolerance::MinSuccess(f64::from(d[2]) / 255.0),
         ][usize::from(d[3]) % 4],
-        timeout: (d[4] % 4 == 0).then(|| Span::secs(u64::from(d[4]) / 8 + 1)),
+        timeout: d[4].is_multiple_of(4).then(|| Span::secs(u64::from(d[4]) / 8 + 1)),
         priority: i32::from(d[5] % 3) - 1,
         ..spec(functions(dice, machine).into_iter().take(first))
     };
@@ -190,7 +195,9 @@ impl World {
                     assert!(state.is_final());
                     assert!(self.scheduler.graph(*graph).unwrap().ended.is_some());
                 }
-                Decision::WakeAt(at) => assert!(*at > self.now || self.now == Time::ZERO, "a wish for the past"),
+                Decision::WakeAt(at) => {
+                    assert!(*at > self.now || self.now == Time::ZERO, "a wish for the past");
+                }
                 Decision::FreeValues { .. } | Decision::TaskEnded { .. } => {}
             }
         }
@@ -205,7 +212,10 @@ impl World {
     }
 
     fn fail(&mut self, attempt: AttemptId, cause: Cause) {
-        self.end(attempt, Event::Failed { attempt, failure: Box::new(failure(cause)), usage: Usage::default() });
+        self.end(
+            attempt,
+            Event::Failed { attempt, failure: Box::new(failure(cause)), usage: Usage::default() },
+        );
     }
 
     fn plan(&mut self, graph: GraphId, revision: u32) {
@@ -485,17 +495,28 @@ fn replayed(world: &World, one_graph_after_another: bool) -> World {
 fn assert_same(world: &World, other: &World) {
     let rows = |world: &World| -> Vec<TaskRow> {
         let graphs = world.scheduler.graphs();
-        graphs.flat_map(|run| (0..run.graph.len()).map(|task| row(run.row(task))).collect::<Vec<_>>()).collect()
+        graphs
+            .flat_map(|run| (0..run.graph.len()).map(|task| row(run.row(task))).collect::<Vec<_>>())
+            .collect()
     };
+    assert_eq!(rows(world).len(), rows(other).len());
     for (a, b) in rows(world).iter().zip(&rows(other)) {
         assert_eq!(a, b, "left as it was, right as replayed");
     }
     for (a, b) in world.scheduler.graphs().zip(other.scheduler.graphs()) {
-        assert_eq!((a.id, a.counts(), a.ended, a.ended_at, a.started_at), (b.id, b.counts(), b.ended, b.ended_at, b.started_at));
+        assert_eq!(
+            (a.id, a.counts(), a.ended, a.ended_at, a.started_at),
+            (b.id, b.counts(), b.ended, b.ended_at, b.started_at)
+        );
         assert_eq!(a.held, b.held);
     }
     let held = |world: &World| -> Vec<_> {
-        world.scheduler.ledger().holdings().map(|(attempt, placement)| (*attempt, placement.clone())).collect()
+        world
+            .scheduler
+            .ledger()
+            .holdings()
+            .map(|(attempt, placement)| (*attempt, placement.clone()))
+            .collect()
     };
     assert_eq!(held(world), held(other));
     let free = |world: &World| -> Vec<_> {

@@ -5,8 +5,9 @@ mod core_support;
 
 use core_support::{F, Scenario, cores, f, failure, gpu, gpus, nth, scenario, spec, tolerant};
 use dunnage_model::{
-    AttemptId, Backoff, Bytes, Cause, Decision, DeviceId, DeviceKind, EndReason, Event, GraphId, GraphSpec, GraphState,
-    Health, MilliShare, NodeId, OomRetry, Order, Plan, PlannedPlace, Retry, Span, TaskState, Time, Tolerance, Usage,
+    AttemptId, Backoff, Bytes, Cause, Decision, DeviceId, DeviceKind, EndReason, Event, GraphId, GraphSpec,
+    GraphState, Health, MilliShare, NodeId, OomRetry, Order, Plan, PlannedPlace, Retry, Span, TaskState,
+    Time, Tolerance, Usage,
 };
 use std::sync::Arc;
 
@@ -39,11 +40,22 @@ fn strict_starts_nothing_after_the_first_failure_and_lets_the_running_end() {
 #[test]
 fn what_depends_on_a_stopped_task_was_stopped_and_not_failed_upstream() {
     let mut s = scenario(cores(1));
-    let g = s.submit(spec([f("x"), f("y"), f("z").after("y"), f("x2").after("x"), f("x3").after("x2").after("z")]));
+    let g = s.submit(spec([
+        f("x"),
+        f("y"),
+        f("z").after("y"),
+        f("x2").after("x"),
+        f("x3").after("x2").after("z"),
+    ]));
     s.fail("x", Cause::User);
     assert_eq!(
         s.states(g, &["y", "z", "x2", "x3"]),
-        ["cancelled/cancelled", "cancelled/cancelled", "cancelled/upstream_failed", "cancelled/upstream_failed"]
+        [
+            "cancelled/cancelled",
+            "cancelled/cancelled",
+            "cancelled/upstream_failed",
+            "cancelled/upstream_failed"
+        ]
     );
 }
 
@@ -118,7 +130,14 @@ fn a_reader_of_a_family_takes_those_that_succeeded_or_needs_all() {
 
 #[test]
 fn without_a_table_a_function_is_started_once() {
-    for cause in [Cause::User, Cause::OutOfMemory, Cause::Timeout, Cause::SpawnFailed, Cause::WorkerDied, Cause::DeviceLost] {
+    for cause in [
+        Cause::User,
+        Cause::OutOfMemory,
+        Cause::Timeout,
+        Cause::SpawnFailed,
+        Cause::WorkerDied,
+        Cause::DeviceLost,
+    ] {
         let mut s = scenario(cores(1));
         let g = s.submit(spec([f("a")]));
         s.fail("a", cause);
@@ -316,7 +335,10 @@ fn success_in_the_last_moment_is_success() {
 #[test]
 fn a_graph_beyond_its_time_ends_everything_and_fails() {
     let mut s = scenario(cores(1));
-    let g = s.submit(GraphSpec { timeout: Some(Span::secs(10)), ..spec([f("a").retry(5), f("b"), f("c").after("a")]) });
+    let g = s.submit(GraphSpec {
+        timeout: Some(Span::secs(10)),
+        ..spec([f("a").retry(5), f("b"), f("c").after("a")])
+    });
     s.pass(Span::secs(10));
     assert_eq!(s.states(g, &["a", "b", "c"]), ["running", "cancelled/cancelled", "cancelled/cancelled"]);
     assert_eq!(s.killed.values().collect::<Vec<_>>(), [&EndReason::GraphTimeout]);
@@ -362,7 +384,10 @@ fn cancelling_a_queued_task_cancels_its_dependants() {
     let mut s = scenario(cores(1));
     let g = s.submit(tolerant(two_chains(), Tolerance::Tolerant));
     s.cancel_task(g, "b");
-    assert_eq!(s.states(g, &["b", "b2", "a"]), ["cancelled/cancelled", "cancelled/upstream_failed", "running"]);
+    assert_eq!(
+        s.states(g, &["b", "b2", "a"]),
+        ["cancelled/cancelled", "cancelled/upstream_failed", "running"]
+    );
     s.finish();
     assert_eq!(s.ended[&g], GraphState::Succeeded);
 }
@@ -472,7 +497,11 @@ fn retrying_one_task_brings_back_what_it_takes() {
 #[test]
 fn a_value_that_is_lost_and_needed_is_made_again() {
     let mut s = scenario(cores(1));
-    let g = s.submit(spec([f("src").outputs(1), f("mid").arg("src", 0).outputs(1), f("end").arg("mid", 0).arg("src", 0)]));
+    let g = s.submit(spec([
+        f("src").outputs(1),
+        f("mid").arg("src", 0).outputs(1),
+        f("end").arg("mid", 0).arg("src", 0),
+    ]));
     s.ok("src");
     s.ok("mid");
     assert_eq!(s.running(), ["end"]);
@@ -661,7 +690,9 @@ fn a_graph_told_twice_is_one_graph() {
 fn plan(places: &[(u8, DeviceId)]) -> Plan {
     let place = places
         .iter()
-        .map(|(variant, device)| Some(PlannedPlace { variant: *variant, device: *device, start_s: 0.0, end_s: 1.0 }))
+        .map(|(variant, device)| {
+            Some(PlannedPlace { variant: *variant, device: *device, start_s: 0.0, end_s: 1.0 })
+        })
         .collect();
     // The last goes first.
     Plan { priority: (0..places.len()).map(|n| n as f64).collect(), place, ..Plan::default() }
@@ -807,7 +838,11 @@ fn a_sample_that_says_lost_is_a_loss_once_and_other_ill_health_only_takes_no_new
 fn memory_of_processes_that_are_not_ours_counts_as_used() {
     let mut s = scenario(gpus(&[24]));
     s.sample(gpu(0), Health::Ok, Bytes::gib(10));
-    s.submit(spec([f("large").gpu_memory(Bytes::gib(16)), f("small").gpu_memory(Bytes::gib(8)), f("whole").gpus(1)]));
+    s.submit(spec([
+        f("large").gpu_memory(Bytes::gib(16)),
+        f("small").gpu_memory(Bytes::gib(8)),
+        f("whole").gpus(1),
+    ]));
     assert_eq!(s.running(), ["small"]);
     s.ok("small");
     assert!(s.running().is_empty(), "a whole GPU of which others use a part is not whole");
@@ -1003,9 +1038,16 @@ fn a_queued_task_is_explained() {
 fn a_fan_of_ten_thousand_is_not_quadratic() {
     // Every check of the invariants is linear, so this one goes without: in a quadratic core it would
     // take minutes instead of a moment.
-    let family = |id: &str| f(id).times("n", 10_000).outputs(1).cost(|cost| cost.cpus = Some(dunnage_model::MilliCores(1)));
+    let family = |id: &str| {
+        f(id).times("n", 10_000).outputs(1).cost(|cost| cost.cpus = Some(dunnage_model::MilliCores(1)))
+    };
     let graph = core_support::build(tolerant(
-        [f("src").outputs(1), family("t-{n}").arg("src", 0), family("u-{n}").arg("t[*]", 0), f("end").arg_succeeded("u[*]", 0)],
+        [
+            f("src").outputs(1),
+            family("t-{n}").arg("src", 0),
+            family("u-{n}").arg("t[*]", 0),
+            f("end").arg_succeeded("u[*]", 0),
+        ],
         Tolerance::Tolerant,
     ));
     let mut s = scenario(cores(1));
@@ -1054,7 +1096,8 @@ fn many_different_requests_that_cannot_run_do_not_keep_others_from_running() {
     s.event(Event::DeviceLost { device: gpu(0), why: "gone".to_owned() });
     s.submit(spec([f("first").cpus(16)]));
     // More classes than are looked at after a release, none of which can run, and one behind them that can.
-    let stuck = (1..500).map(|n| f(&format!("s{n}")).cpus(1).cost(|cost| cost.gpu_memory = Some(Bytes::mib(n))));
+    let stuck =
+        (1..500).map(|n| f(&format!("s{n}")).cpus(1).cost(|cost| cost.gpu_memory = Some(Bytes::mib(n))));
     s.submit(spec(stuck));
     s.submit(spec([f("last").cpus(16)]));
     assert_eq!(s.running(), ["first"]);
@@ -1085,7 +1128,8 @@ fn a_sequential_graph_waits_for_the_one_that_is_started_again() {
 fn a_reader_that_runs_while_its_input_is_made_again_is_judged_by_its_own_result() {
     for reader_fails in [false, true] {
         let mut s = scenario(cores(2));
-        let g = s.submit(tolerant([f("src").outputs(1), f("end").arg("src", 0).retry(1)], Tolerance::Tolerant));
+        let g =
+            s.submit(tolerant([f("src").outputs(1), f("end").arg("src", 0).retry(1)], Tolerance::Tolerant));
         s.ok("src");
         s.event(Event::ValueLost { task: g.task(0) });
         assert_eq!(s.running(), ["end", "src"]);
@@ -1105,7 +1149,10 @@ fn a_reader_that_runs_while_its_input_is_made_again_is_judged_by_its_own_result(
 #[test]
 fn a_value_that_can_not_be_made_again_cancels_its_task_instead_of_waiting_for_ever() {
     let mut s = scenario(cores(4));
-    let g = s.submit(tolerant([f("a").outputs(1), f("b").arg("a", 0).outputs(1), f("busy"), f("c").arg("b", 0).after("busy")], Tolerance::Tolerant));
+    let g = s.submit(tolerant(
+        [f("a").outputs(1), f("b").arg("a", 0).outputs(1), f("busy"), f("c").arg("b", 0).after("busy")],
+        Tolerance::Tolerant,
+    ));
     s.event(Event::HeldBack { graph: g });
     s.event(Event::Released { graph: g });
     s.ok("a");

@@ -7,8 +7,8 @@ mod core_support;
 use core_support::{F, build, f, gpus, spec};
 use dunnage_core::{PlanProblem, Scheduler};
 use dunnage_model::{
-    AttemptId, Basis, Bytes, Decision, DeviceId, DeviceKind, Event, Graph, GraphId, GraphSpec, GraphState, MilliCores,
-    Need, NodeSpec, Owner, Placement, Span, Submission, Time,
+    AttemptId, Basis, Bytes, Decision, DeviceId, DeviceKind, Event, Graph, GraphId, GraphSpec, GraphState,
+    MilliCores, Need, NodeSpec, Owner, Placement, Span, Submission, Time,
 };
 use dunnage_sim::{Declared, Report, Simulation};
 use std::collections::BTreeMap;
@@ -38,22 +38,32 @@ fn shapes() -> Vec<(&'static str, Vec<F>)> {
         .chain([(0..20).fold(f("join"), |join, n| join.arg(&format!("w{n}"), 0))]);
     let layered = (0..5_u64).flat_map(|layer| {
         (0..6_u64).map(move |n| {
-            let task = f(&format!("l{layer}-{n}")).lasts(lasts(layer * 6 + n)).cpus((n % 3) as u32).outputs(1);
-            (0..6).filter(|other| layer > 0 && (other + n * 7 + layer) % 3 == 0).fold(task, |task, other| {
-                task.arg(&format!("l{}-{other}", layer - 1), 0)
-            })
+            let task =
+                f(&format!("l{layer}-{n}")).lasts(lasts(layer * 6 + n)).cpus((n % 3) as u32).outputs(1);
+            (0..6)
+                .filter(|other| layer > 0 && (other + n * 7 + layer) % 3 == 0)
+                .fold(task, |task, other| task.arg(&format!("l{}-{other}", layer - 1), 0))
         })
     });
     vec![
         ("chain", chain.collect()),
         ("fork-join", fork.collect()),
         ("layered", layered.collect()),
-        ("independent", (0..30).map(|n| f(&format!("i{n}")).lasts(lasts(n)).memory(Bytes::gib(n % 5))).collect()),
+        (
+            "independent",
+            (0..30).map(|n| f(&format!("i{n}")).lasts(lasts(n)).memory(Bytes::gib(n % 5))).collect(),
+        ),
         (
             "sweep with a family reader",
             vec![
                 f("prepare").lasts(lasts(2)).outputs(1),
-                f("t-{a}-{b}").times("a", 5).times("b", 4).max_parallel(7).lasts(lasts(4)).arg("prepare", 0).outputs(1),
+                f("t-{a}-{b}")
+                    .times("a", 5)
+                    .times("b", 4)
+                    .max_parallel(7)
+                    .lasts(lasts(4))
+                    .arg("prepare", 0)
+                    .outputs(1),
                 f("score").arg_succeeded("t[*]", 0).outputs(1),
                 f("after").after("t[*]").after("score"),
             ],
@@ -62,7 +72,13 @@ fn shapes() -> Vec<(&'static str, Vec<F>)> {
         (
             "variants in order",
             (0..24)
-                .map(|n| if n < 6 { both(&format!("o{n}"), n) } else { both(&format!("o{n}"), n).after(&format!("o{}", n - 6)) })
+                .map(|n| {
+                    if n < 6 {
+                        both(&format!("o{n}"), n)
+                    } else {
+                        both(&format!("o{n}"), n).after(&format!("o{}", n - 6))
+                    }
+                })
                 .collect(),
         ),
     ]
@@ -122,7 +138,11 @@ fn validate(graph: &Graph, machine: &NodeSpec, report: &Report) -> Result<(), St
             };
             for producer in before {
                 if times[&producer].1 > *start {
-                    return Err(format!("`{}` starts before `{}` ends", graph.task_name(*task), graph.task_name(producer)));
+                    return Err(format!(
+                        "`{}` starts before `{}` ends",
+                        graph.task_name(*task),
+                        graph.task_name(producer)
+                    ));
                 }
             }
         }
@@ -149,13 +169,19 @@ fn validate(graph: &Graph, machine: &NodeSpec, report: &Report) -> Result<(), St
             return Err(format!("at {at:?}: {cpus} thousandths of cores and {memory} bytes"));
         }
         for gpu in &machine.gpus {
-            let grants: Vec<_> =
-                running.iter().flat_map(|placement| &placement.gpus).filter(|grant| grant.device == gpu.device).collect();
+            let grants: Vec<_> = running
+                .iter()
+                .flat_map(|placement| &placement.gpus)
+                .filter(|grant| grant.device == gpu.device)
+                .collect();
             let memory: u64 = grants.iter().map(|grant| grant.memory.0).sum();
             let share: u32 = grants.iter().map(|grant| u32::from(grant.share.0)).sum();
             let alone = grants.iter().any(|grant| grant.exclusive) && grants.len() > 1;
             if memory > gpu.memory.0 || share > 1000 || alone {
-                return Err(format!("at {at:?}: {} holds {memory} bytes and {share} thousandths", gpu.device));
+                return Err(format!(
+                    "at {at:?}: {} holds {memory} bytes and {share} thousandths",
+                    gpu.device
+                ));
             }
         }
     }
@@ -217,7 +243,9 @@ fn problem(functions: &[F], machine: &NodeSpec) -> PlanProblem {
         .functions()
         .iter()
         .map(|function| {
-            let time = |variant: &dunnage_model::Variant| variant.cost.declared_duration().map_or(1.0, Span::as_secs_f64);
+            let time = |variant: &dunnage_model::Variant| {
+                variant.cost.declared_duration().map_or(1.0, Span::as_secs_f64)
+            };
             function.variants.iter().map(time).collect()
         })
         .collect();
@@ -226,6 +254,7 @@ fn problem(functions: &[F], machine: &NodeSpec) -> PlanProblem {
         settled: vec![false; graph.len() as usize],
         seconds,
         basis: Basis::Declaration,
+        has_unknown: false,
         seed: 1,
         graph,
     }
@@ -262,10 +291,16 @@ fn plans_are_whole_keep_the_order_and_are_no_shorter_than_the_critical_path() {
                 assert!(plan.makespan_s >= critical_path(&problem) - 1e-9, "{what}");
                 assert_eq!(plan.place.len(), graph.len() as usize, "{what}");
                 for task in 0..graph.len() {
-                    let place = plan.place[task as usize].unwrap_or_else(|| panic!("{what}: {task} has no place"));
-                    let seconds = problem.seconds[graph.function_index(task) as usize][usize::from(place.variant)];
+                    let place =
+                        plan.place[task as usize].unwrap_or_else(|| panic!("{what}: {task} has no place"));
+                    let seconds =
+                        problem.seconds[graph.function_index(task) as usize][usize::from(place.variant)];
                     assert!((place.end_s - place.start_s - seconds).abs() < 1e-9, "{what}");
-                    assert_eq!(place.device.is_host(), graph.variant(task, place.variant).kind == DeviceKind::Cpu, "{what}");
+                    assert_eq!(
+                        place.device.is_host(),
+                        graph.variant(task, place.variant).kind == DeviceKind::Cpu,
+                        "{what}"
+                    );
                     for need in graph.needs(task) {
                         let before = match need {
                             Need::Task(producer) => *producer..*producer + 1,
@@ -274,18 +309,29 @@ fn plans_are_whole_keep_the_order_and_are_no_shorter_than_the_critical_path() {
                         for producer in before {
                             let end = plan.place[producer as usize].map_or(0.0, |place| place.end_s);
                             assert!(end <= place.start_s + 1e-9, "{what}: {task} before {producer}");
-                            assert!(plan.priority[producer as usize] > plan.priority[task as usize], "{what}");
+                            assert!(
+                                plan.priority[producer as usize] > plan.priority[task as usize],
+                                "{what}"
+                            );
                         }
                     }
                 }
                 // On each GPU the planned memory fits at every planned start.
                 for gpu in &machine.gpus {
                     let on: Vec<_> = (0..graph.len())
-                        .filter_map(|task| plan.place[task as usize].filter(|place| place.device == gpu.device))
+                        .filter_map(|task| {
+                            plan.place[task as usize].filter(|place| place.device == gpu.device)
+                        })
                         .collect();
                     for at in on.iter().map(|place| place.start_s) {
-                        let at_once = on.iter().filter(|place| place.start_s <= at && at < place.end_s - 1e-9).count() as u64;
-                        assert!(Bytes::gib(6).0 * at_once <= gpu.memory.0, "{what}: {at_once} at once on {}", gpu.device);
+                        let at_once =
+                            on.iter().filter(|place| place.start_s <= at && at < place.end_s - 1e-9).count()
+                                as u64;
+                        assert!(
+                            Bytes::gib(6).0 * at_once <= gpu.memory.0,
+                            "{what}: {at_once} at once on {}",
+                            gpu.device
+                        );
                     }
                 }
             }
@@ -300,7 +346,12 @@ fn gantt(graph: &Graph, report: &Report) -> String {
         let step = |time: Time| (time.0 / 250_000) as usize;
         let bar = format!("{}{}", " ".repeat(step(ran.start)), "#".repeat(step(ran.end) - step(ran.start)));
         let name = graph.task_name(ran.attempt.task.index);
-        lines.push((ran.start, ran.device, ran.attempt.task.index, format!("{name:<8} {:<5} |{bar}", ran.device.to_string())));
+        lines.push((
+            ran.start,
+            ran.device,
+            ran.attempt.task.index,
+            format!("{name:<8} {:<5} |{bar}", ran.device.to_string()),
+        ));
     }
     lines.sort();
     lines.into_iter().fold(String::new(), |mut text, (.., line)| {

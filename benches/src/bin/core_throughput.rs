@@ -6,15 +6,15 @@
 
 use dunnage_core::Scheduler;
 use dunnage_model::{
-    ArgSpec, AttemptId, Axis, Bytes, Code, Cost, Decision, DeviceId, DeviceKind, DeviceSample, Event, FunctionSpec, Graph,
-    GraphId, GraphSpec, Health, Limits, MilliCores, NodeId, NodeSpec, OutputKind, OutputSpec, Owner, Span, Submission,
-    Time, Usage, VariantSpec,
+    ArgSpec, AttemptId, Axis, Bytes, Code, Cost, Decision, DeviceId, DeviceKind, DeviceSample, Event,
+    FunctionSpec, Graph, GraphId, GraphSpec, Health, Limits, MilliCores, NodeId, NodeSpec, OutputKind,
+    OutputSpec, Owner, Span, Submission, Time, Usage, VariantSpec,
 };
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Events measured at each size, after as many that are not.
-const EVENTS: u32 = 2000;
+const EVENTS: u32 = 200;
 
 const SIZES: [u32; 4] = [1000, 10_000, 100_000, 1_000_000];
 
@@ -22,7 +22,11 @@ fn main() {
     let largest = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
     let sizes: Vec<u32> = SIZES.into_iter().filter(|size| *size <= largest).collect();
     println!("microseconds, one thread; `build` and `submit` for each function, the others for each event\n");
-    for (title, shape) in [("one sweep", Shape::Sweep), ("distinct functions", Shape::Distinct), ("graphs of one function", Shape::Graphs)] {
+    for (title, shape) in [
+        ("one sweep", Shape::Sweep),
+        ("distinct functions", Shape::Distinct),
+        ("graphs of one function", Shape::Graphs),
+    ] {
         println!("{title}");
         println!(
             "{:>9} {:>8} {:>8} {:>10} {:>10} {:>10} {:>8} {:>8}",
@@ -79,7 +83,8 @@ fn specs(size: u32, shape: Shape) -> Vec<GraphSpec> {
     match shape {
         Shape::Sweep => {
             let mut sweep = function("t-{n}".to_owned());
-            sweep.foreach = vec![Axis { name: "n".to_owned(), values: (0..size).map(|n| n.to_string()).collect() }];
+            sweep.foreach =
+                vec![Axis { name: "n".to_owned(), values: (0..size).map(|n| n.to_string()).collect() }];
             vec![graph(vec![sweep])]
         }
         Shape::Distinct => vec![graph((0..size).map(distinct).collect())],
@@ -116,16 +121,16 @@ impl Driver {
         id
     }
 
-    /// Seconds for each of these, the first `EVENTS` of which are not counted.
+    /// Microseconds for each of these, the first `EVENTS` of which are not counted.
     fn time(&mut self, mut one: impl FnMut(&mut Self, u32)) -> f64 {
-        for n in 0..EVENTS / 10 {
+        for n in 0..EVENTS {
             one(self, n);
         }
         let start = Instant::now();
-        for n in EVENTS / 10..EVENTS / 10 + EVENTS / 10 {
+        for n in EVENTS..2 * EVENTS {
             one(self, n);
         }
-        start.elapsed().as_secs_f64() * 1e6 / f64::from(EVENTS / 10)
+        start.elapsed().as_secs_f64() * 1e6 / f64::from(EVENTS)
     }
 }
 
@@ -161,7 +166,11 @@ fn measure(size: u32, shape: Shape) -> Vec<f64> {
         driver.event(Event::Finished { attempt, usage: Usage::default() });
     });
     let lone = match Graph::build(
-        GraphSpec { strategy: Some("first-available".to_owned()), functions: vec![function("one".to_owned())], ..GraphSpec::default() },
+        GraphSpec {
+            strategy: Some("first-available".to_owned()),
+            functions: vec![function("one".to_owned())],
+            ..GraphSpec::default()
+        },
         &limits,
     ) {
         Ok(graph) => Arc::new(graph),
@@ -196,11 +205,16 @@ fn layered(size: u32) -> GraphSpec {
             function.outputs = vec![OutputSpec { kind: OutputKind::File, size: None }];
             if n >= 100 {
                 let base = n / 100 * 100 - 100;
-                let producer = |at: u32| ArgSpec { producer: format!("f{}", base + at % 100), index: 0, succeeded: false };
+                let producer = |at: u32| ArgSpec {
+                    producer: format!("f{}", base + at % 100),
+                    index: 0,
+                    succeeded: false,
+                };
                 function.args = vec![producer(n), producer(n * 7 + 3)];
             }
             let cost = |seconds: u32, change: fn(&mut Cost)| {
-                let mut cost = Cost { duration: Some(Span::millis(u64::from(seconds) * 100)), ..Cost::default() };
+                let mut cost =
+                    Cost { duration: Some(Span::millis(u64::from(seconds) * 100)), ..Cost::default() };
                 change(&mut cost);
                 cost
             };
@@ -238,10 +252,13 @@ fn plans(largest: u32) {
             running: Vec::new(),
             next: 0,
         };
-        let node = (0..8).fold(NodeSpec::new(16, Bytes::gib(64)), |node, _| node.with_gpu("A", Bytes::gib(80), (9, 0)));
+        let node = (0..8)
+            .fold(NodeSpec::new(16, Bytes::gib(64)), |node, _| node.with_gpu("A", Bytes::gib(80), (9, 0)));
         driver.event(Event::NodeSeen(Arc::new(node)));
         let id = driver.submit(graph);
-        let (Some(problem), Some(planner)) = (driver.scheduler.plan_problem(id), dunnage_strategies::planner("heft")) else {
+        let (Some(problem), Some(planner)) =
+            (driver.scheduler.plan_problem(id), dunnage_strategies::planner("heft"))
+        else {
             panic!("heft plans");
         };
         let start = Instant::now();

@@ -288,6 +288,9 @@ impl Scheduler {
     }
 
     fn finished(&mut self, id: AttemptId, usage: Usage, out: &mut Vec<Decision>) {
+        if let Some(failure) = ended_politely(self.ending_of(id)) {
+            return self.failed(id, failure, usage, out);
+        }
         let Some(running) = self.take_result(id, usage) else { return };
         let took = self.now.since(running.started_at.unwrap_or(running.placed_at));
         if let Some(run) = self.graphs.get(&id.task.graph) {
@@ -303,6 +306,15 @@ impl Scheduler {
         self.conclude(id.task.graph, out);
     }
 
+    /// What the current attempt of a task was told to end for, if this is the one and it was.
+    pub(crate) fn ending_of(&self, id: AttemptId) -> Option<EndReason> {
+        let run = self.graphs.get(&id.task.graph)?;
+        match &run.slots.get(id.task.index as usize)?.state {
+            TaskState::Running(running) if running.attempt == id.attempt => running.ending,
+            _ => None,
+        }
+    }
+
     fn failed(&mut self, id: AttemptId, mut failure: Failure, usage: Usage, out: &mut Vec<Decision>) {
         let Some(running) = self.take_result(id, usage) else { return };
         let task = id.task.index;
@@ -316,7 +328,8 @@ impl Scheduler {
         let slot = &mut run.slots[task as usize];
         let record = slot.record();
         record.failure = Some(failure);
-        if cause == Cause::Cancelled {
+        let by_graph = cause == Cause::Timeout && running.ending == Some(EndReason::GraphTimeout);
+        if cause == Cause::Cancelled || by_graph {
             run.settle(task, TaskState::Cancelled { cause }, &mut parts);
         } else {
             let verdict = if record.cancel_wanted || run.stop.is_some() {
@@ -593,11 +606,29 @@ impl GraphRun {
 pub(crate) fn settle_cause(failure: &mut Failure, ending: Option<EndReason>) {
     let cause = match ending {
         None => return,
-        Some(EndReason::Cancelled | EndReason::GraphTimeout) => Cause::Cancelled,
+        Some(EndReason::Cancelled) => Cause::Cancelled,
         Some(EndReason::Timeout) => Cause::Timeout,
+        Some(EndReason::GraphTimeout) => {
+            "the time limit of its graph was over".clone_into(&mut failure.message);
+            Cause::Timeout
+        }
         Some(EndReason::DeviceLost) => Cause::DeviceLost,
         Some(EndReason::Preempted) => Cause::Preempted,
     };
     failure.cause = cause;
     failure.place = None;
+}
+
+/// An attempt that was told to end and then says that it succeeded has only ended politely: what it was
+/// told to end for still holds. One that had to make room may as well be done.
+pub(crate) fn ended_politely(ending: Option<EndReason>) -> Option<Failure> {
+    let (cause, message) = match ending? {
+        EndReason::Cancelled => (Cause::Cancelled, "ended when it was cancelled"),
+        EndReason::Timeout => (Cause::Timeout, "ended when its time limit was over"),
+        EndReason::GraphTimeout => (Cause::Timeout, "the time limit of its graph was over"),
+        EndReason::DeviceLost | EndReason::Preempted => return None,
+    };
+    let mut failure = Failure::new(cause, message);
+    failure.exit_code = Some(0);
+    Some(failure)
 }

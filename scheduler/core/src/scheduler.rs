@@ -1,7 +1,7 @@
 //! The scheduler as a value: its parts, and the two ways in, [`Scheduler::handle`] and
 //! [`Scheduler::replay`].
 
-use crate::apply::settle_cause;
+use crate::apply::{ended_politely, settle_cause};
 use crate::estimate::Estimates;
 use crate::ledger::Ledger;
 use crate::queue::Queue;
@@ -91,14 +91,13 @@ impl Scheduler {
     pub fn as_fact(&self, event: Event) -> Event {
         match event {
             Event::Failed { attempt, mut failure, usage } => {
-                if let Some(run) = self.graphs.get(&attempt.task.graph)
-                    && run.is_current(attempt.task.index, attempt.attempt)
-                    && let TaskState::Running(running) = &run.slots[attempt.task.index as usize].state
-                {
-                    settle_cause(&mut failure, running.ending);
-                }
+                settle_cause(&mut failure, self.ending_of(attempt));
                 Event::Failed { attempt, failure, usage }
             }
+            Event::Finished { attempt, usage } => match ended_politely(self.ending_of(attempt)) {
+                Some(failure) => Event::Failed { attempt, failure: Box::new(failure), usage },
+                None => Event::Finished { attempt, usage },
+            },
             other => other,
         }
     }

@@ -9,7 +9,7 @@ use dunnage_exec::logs::LogKeeper;
 use dunnage_exec::values::ValueStore;
 use dunnage_exec::{Engine, LocalConfig, LocalEngine};
 use dunnage_model::{Bytes, Event, NodeSpec};
-use dunnage_store::{EnvStore, Journal, Segments, SqliteJournal, StateDir, StoreError, SystemClocks, Writer};
+use dunnage_store::{Committer, EnvStore, Journal, Segments, SqliteJournal, StateDir, StoreError, SystemClocks};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -86,10 +86,11 @@ async fn prepare_inner(setup: &Setup) -> Result<Ready, Failure> {
     let history = journal.reader().map_err(store)?;
     let (sender, inputs) = mpsc::unbounded_channel();
     let notices = sender.clone();
-    let writer = Writer::spawn(
+    let journal = Committer::new(
         Box::new(journal),
         Box::new(move |notice| drop(notices.send(Input::Notice(notice)))),
-    );
+    )
+    .map_err(store)?;
 
     let opened = dunnage_devices::open(&setup.devices, &open_options(&setup.resources, setup.probe_timeout))
         .map_err(|error| Failure::new(USAGE, error.to_string()))?;
@@ -162,7 +163,7 @@ async fn prepare_inner(setup: &Setup) -> Result<Ready, Failure> {
         sender: sender.clone(),
         inputs,
         sampler: Some(sampler),
-        writer,
+        journal,
         next_graph: loaded.next_graph.0.max(1),
         next_seq: loaded.next_seq,
     });

@@ -26,7 +26,8 @@ pub enum TaskState {
     Failed,
     /// Never finished, and never will.
     Cancelled {
-        /// [`Cause::UpstreamFailed`] or [`Cause::Cancelled`].
+        /// [`Cause::UpstreamFailed`], [`Cause::Cancelled`], or [`Cause::Timeout`] when it ran as its graph's
+        /// time was over.
         cause: Cause,
     },
     /// It succeeded, and its work was undone afterwards.

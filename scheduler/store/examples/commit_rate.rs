@@ -5,7 +5,7 @@ use dunnage_model::{
     Attempt, Basis, Bytes, Event, Fact, GraphId, MilliCores, NodeId, Owner, Placement, Time, Usage,
 };
 use dunnage_store::{
-    Batch, Class, GraphRow, Journal, Notice, SqliteJournal, StateDir, StoreError, SystemClocks, Write, Writer,
+    Batch, Class, Committer, GraphRow, Journal, Notice, SqliteJournal, StateDir, StoreError, SystemClocks, Write,
 };
 use dunnage_wire::journal::{decode_facts, encode_facts};
 use std::sync::mpsc::channel;
@@ -53,36 +53,26 @@ fn measure(path: &std::path::Path) -> Result<(), StoreError> {
     report("100 tasks per commit, synced", 100, &mut waits);
 
     let (tell, told) = channel();
-    let writer = Writer::spawn(Box::new(journal), Box::new(move |notice| drop(tell.send(notice))));
-    let answered = |number: u64, class: Class, writes: Vec<Write>| -> Result<Duration, StoreError> {
+    let mut owner = Committer::new(Box::new(journal), Box::new(move |notice| drop(tell.send(notice))))?;
+    for number in 1..=PLAIN_COMMITS {
+        let writes = vec![record(next(), 1)];
         let begin = Instant::now();
-        writer.send(Batch { number, writes, class })?;
+        owner.commit(&Batch { number, writes, class: Class::Fact })?;
+        waits.push(begin.elapsed());
+    }
+    report("committer: facts", 1, &mut waits);
+    for number in PLAIN_COMMITS + 1..=PLAIN_COMMITS + SYNCED_COMMITS {
+        let begin = Instant::now();
+        owner.commit(&Batch { number, writes: vec![graph(1 + number)], class: Class::Request })?;
         for notice in &told {
-            if matches!(notice, Notice::Committed { number: found, .. } if found == number) {
+            if notice == (Notice::Committed { number }) {
                 break;
             }
         }
-        Ok(begin.elapsed())
-    };
-    for number in 1..=PLAIN_COMMITS {
-        waits.push(answered(number, Class::Fact, vec![record(next(), 1)])?);
+        waits.push(begin.elapsed());
     }
-    report("writer: facts, one in flight", 1, &mut waits);
-    for number in 1..=SYNCED_COMMITS {
-        waits.push(answered(PLAIN_COMMITS + number, Class::Request, vec![graph(1 + number)])?);
-    }
-    report("writer: requests, one in flight", 1, &mut waits);
-    let begin = Instant::now();
-    let last = 4 * PLAIN_COMMITS;
-    for number in 2 * PLAIN_COMMITS..last {
-        writer.send(Batch { number, writes: vec![record(next(), 1)], class: Class::Fact })?;
-    }
-    answered(last, Class::Request, Vec::new())?;
-    println!(
-        "writer: facts in a burst: {:.0} tasks/s",
-        (2 * PLAIN_COMMITS) as f64 / begin.elapsed().as_secs_f64()
-    );
-    let Some(mut journal) = writer.stop() else { return Ok(()) };
+    report("committer: requests, one in flight", 1, &mut waits);
+    let mut journal = owner.stop()?;
 
     let begin = Instant::now();
     let loaded = journal.load()?;

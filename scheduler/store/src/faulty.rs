@@ -1,6 +1,6 @@
 //! A journal that fails by script, around one that works: what every caller of a journal is tested with.
 
-use crate::{History, Journal, Loaded, StoreError, Write};
+use crate::{History, Journal, Loaded, StoreError, Syncer, Write};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -96,8 +96,37 @@ impl<J: Journal> Journal for Faulty<J> {
         self.inner.sync()
     }
 
+    fn syncer(&self) -> Result<Box<dyn Syncer>, StoreError> {
+        let script = self.script.iter().filter(|(when, _)| matches!(when, When::Sync(_))).copied().collect();
+        Ok(Box::new(FaultySyncer { inner: self.inner.syncer()?, script, syncs: self.syncs }))
+    }
+
     fn reader(&self) -> Result<Box<dyn History>, StoreError> {
         self.inner.reader()
+    }
+}
+
+/// The same script for syncs that another thread makes; it counts on from those made so far.
+struct FaultySyncer {
+    inner: Box<dyn Syncer>,
+    script: Vec<(When, Fault)>,
+    syncs: u64,
+}
+
+impl Syncer for FaultySyncer {
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.syncs += 1;
+        let now = When::Sync(self.syncs);
+        let code = match self.script.iter().find(|(when, _)| *when == now) {
+            None => return self.inner.sync(),
+            Some((_, Fault::Slow(wait))) => {
+                std::thread::sleep(*wait);
+                return self.inner.sync();
+            }
+            Some((_, Fault::Enospc)) => rustix::io::Errno::NOSPC,
+            Some((_, Fault::Eio | Fault::Torn(_))) => rustix::io::Errno::IO,
+        };
+        Err(StoreError::io("write", &PathBuf::from("faulty"), io::Error::from(code)))
     }
 }
 

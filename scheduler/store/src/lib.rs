@@ -3,26 +3,27 @@
 //!
 //! [`StateDir`] makes, checks and locks the directory. [`Journal`] is the port to what is written and
 //! [`History`] the one to what is read beside it; [`SqliteJournal`] is the real adapter,
-//! [`MemoryJournal`] and [`Faulty`] serve tests and simulations. [`Writer`] is the one thread that
-//! writes: it groups what waits, and tells what is committed and what is synced.
+//! [`MemoryJournal`] and [`Faulty`] serve tests and simulations. [`Committer`] is the
+//! journal in the hands of its owner: it commits at once and syncs in a thread of its own.
 //!
 //! The journal is partitioned by graph and needs no checkpoint of the whole state: the facts of a
 //! graph that has ended are not read at the start.
 //!
 //! ```no_run
-//! use dunnage_store::{Batch, Class, Journal, SqliteJournal, StateDir, SystemClocks, Write, Writer};
+//! use dunnage_store::{Batch, Class, Journal, SqliteJournal, StateDir, SystemClocks, Write, Committer};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let dir = StateDir::open("/var/lib/dunnage".as_ref())?;
 //! let mut journal = SqliteJournal::open(dir, Box::new(SystemClocks))?;
 //! let loaded = journal.load()?;
 //! let history = journal.reader()?;
-//! let writer = Writer::spawn(Box::new(journal), Box::new(|notice| println!("{notice:?}")));
-//! writer.send(Batch { number: 1, writes: Vec::new(), class: Class::Request })?;
+//! let mut journal = Committer::new(Box::new(journal), Box::new(|notice| println!("{notice:?}")))?;
+//! journal.commit(&Batch { number: 1, writes: Vec::new(), class: Class::Request })?;
 //! # Ok(()) }
 //! ```
 
 mod checksum;
 mod clock;
+mod committer;
 mod dir;
 mod env;
 mod error;
@@ -31,8 +32,8 @@ mod memory;
 mod port;
 mod segments;
 mod sqlite;
-mod writer;
 
+pub use committer::{Batch, Class, Committer, Notice, Syncer};
 pub use clock::{ClockMark, Clocks, StoreClock, SystemClocks};
 pub use dir::StateDir;
 pub use env::EnvStore;
@@ -45,4 +46,4 @@ pub use port::{
 };
 pub use segments::{Place, Segments};
 pub use sqlite::{Reader, SqliteJournal};
-pub use writer::{Batch, Class, Notice, Writer};
+

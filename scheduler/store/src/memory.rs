@@ -1,10 +1,7 @@
 //! The journal in memory, for tests and simulations: it behaves as the real one, and its "disk" can
 //! lose its power.
 
-use crate::{
-    Damage, Ended, EndedFilter, EndedRow, FactRow, GraphRow, History, Journal, LiveGraph, Loaded, LogRow,
-    StoreClock, StoreError, Write,
-};
+use crate::{Damage, Ended, EndedFilter, EndedRow, FactRow, GraphRow, History, Journal, LiveGraph, Loaded, LogRow, StoreClock, StoreError, Syncer, Write};
 use dunnage_model::{AttemptId, GraphId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -47,7 +44,22 @@ impl Default for MemoryDisk {
     }
 }
 
+impl Syncer for MemoryDisk {
+    fn sync(&mut self) -> Result<(), StoreError> {
+        Self::sync(self);
+        Ok(())
+    }
+}
+
 impl MemoryDisk {
+    fn sync(&self) {
+        if let Some((tables, unsynced)) = &mut self.lock().synced {
+            for write in unsynced.drain(..) {
+                tables.apply(&write);
+            }
+        }
+    }
+
     /// An empty disk that never loses its power.
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(Disk::default())))
@@ -135,12 +147,12 @@ impl Journal for MemoryJournal {
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        if let Some((tables, unsynced)) = &mut self.disk.lock().synced {
-            for write in unsynced.drain(..) {
-                tables.apply(&write);
-            }
-        }
+        self.disk.sync();
         Ok(())
+    }
+
+    fn syncer(&self) -> Result<Box<dyn Syncer>, StoreError> {
+        Ok(Box::new(self.disk.clone()))
     }
 
     fn reader(&self) -> Result<Box<dyn History>, StoreError> {

@@ -25,6 +25,9 @@ pub trait Journal: Send {
     /// Makes everything committed so far survive the loss of power.
     fn sync(&mut self) -> Result<(), StoreError>;
 
+    /// What syncs this journal from another thread while this one commits.
+    fn syncer(&self) -> Result<Box<dyn crate::Syncer>, StoreError>;
+
     /// A view of what is stored that other threads may use while this journal is written.
     fn reader(&self) -> Result<Box<dyn History>, StoreError>;
 }

@@ -22,9 +22,7 @@ pub use reader::Reader;
 
 use crate::checksum::Crc;
 use crate::clock::ClockMark;
-use crate::{
-    Clocks, Damage, FactRow, History, Journal, LiveGraph, Loaded, StateDir, StoreClock, StoreError, Write,
-};
+use crate::{Clocks, Damage, FactRow, History, Journal, LiveGraph, Loaded, StateDir, StoreClock, StoreError, Syncer, Write};
 use checkpoint::Checkpointer;
 use dunnage_model::GraphId;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
@@ -252,8 +250,26 @@ impl Journal for SqliteJournal {
         self.guarded(Self::sync_wal)
     }
 
+    fn syncer(&self) -> Result<Box<dyn Syncer>, StoreError> {
+        let wal = self.wal.try_clone().map_err(|source| StoreError::io("open the log of", &self.path, source))?;
+        Ok(Box::new(WalSyncer { wal, path: self.path.clone() }))
+    }
+
     fn reader(&self) -> Result<Box<dyn History>, StoreError> {
         Ok(Box::new(Reader::open(&self.path)?))
+    }
+}
+
+/// Syncs the write-ahead log through a descriptor of its own: all that a commit without a sync has written
+/// is in there, or was brought to the database and synced by a checkpoint.
+struct WalSyncer {
+    wal: File,
+    path: PathBuf,
+}
+
+impl Syncer for WalSyncer {
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.wal.sync_data().map_err(|source| StoreError::io("sync", &self.path, source))
     }
 }
 

@@ -6,7 +6,7 @@ use common::{ended, facts, graph, opened};
 use dunnage_model::{Attempt, AttemptId, Event, Fact, GraphId, GraphState, Owner, Time, Usage};
 use dunnage_store::{
     Batch, Class, Damage, EndedFilter, Journal, LogRow, Notice, Place, Reader, SqliteJournal, StateDir,
-    StoreError, SystemClocks, Write, Writer,
+    StoreError, SystemClocks, Write,
 };
 use dunnage_wire::journal::{decode_facts, encode_facts};
 use std::fs;
@@ -335,27 +335,23 @@ fn nobody_else_can_read_the_files() {
 #[test]
 fn readers_see_what_was_committed_while_the_writer_works() {
     let dir = tempfile::tempdir().unwrap();
-    let journal = opened(dir.path());
+    let mut journal = opened(dir.path());
     let path = dir.path().join("journal.db");
+    journal.commit(&[graph(1)], true).unwrap();
     let (tell, told) = channel();
-    let writer = Writer::spawn(Box::new(journal), Box::new(move |notice| drop(tell.send(notice))));
-    writer.send(Batch { number: 1, writes: vec![graph(1)], class: Class::Request }).unwrap();
     let reading = std::thread::spawn(move || {
         let mut reader = Reader::open(&path).unwrap();
-        for notice in told {
-            if let Notice::Committed { number, .. } = notice {
-                let history: &mut dyn dunnage_store::History = &mut reader;
-                assert!(history.graph(GraphId(1)).unwrap().is_some());
-                let newest = history.facts_of(GraphId(1), 0).unwrap().last().map_or(1, |fact| fact.seq);
-                assert!(newest >= number, "batch {number} was answered, and {newest} is the last seen");
-            }
+        for number in told {
+            let history: &mut dyn dunnage_store::History = &mut reader;
+            let newest = history.facts_of(GraphId(1), 0).unwrap().last().map_or(1, |fact| fact.seq);
+            assert!(newest >= number, "batch {number} was committed, and {newest} is the last seen");
         }
     });
     for number in 2..=300 {
-        let class = if number % 50 == 0 { Class::Request } else { Class::Fact };
-        writer.send(Batch { number, writes: vec![facts(1, number)], class }).unwrap();
+        journal.commit(&[facts(1, number)], number % 50 == 0).unwrap();
+        tell.send(number).unwrap();
     }
-    drop(writer);
+    drop(tell);
     reading.join().unwrap();
 }
 

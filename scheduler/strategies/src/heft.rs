@@ -59,6 +59,18 @@ pub(crate) fn follow(view: &View<'_>, task: &Candidate<'_>, options: &[Proposal]
         if wanted.is_some() {
             return wanted;
         }
+        // Another device of the same kind that is free now is as good: a plan is made as if the machine were
+        // empty, and holds nothing back from what is idle.
+        let planned = task.estimates.get(usize::from(place.variant)).and_then(|estimate| estimate.duration);
+        let as_good = options.iter().position(|option| {
+            option.variant == place.variant
+                || task.estimates.get(usize::from(option.variant)).is_some_and(|estimate| {
+                    matches!((estimate.duration, planned), (Some(here), Some(there)) if here <= there)
+                })
+        });
+        if as_good.is_some() {
+            return as_good;
+        }
         // Where it could not go even if all of ours had ended (the device is not well, others use its memory,
         // the task has grown), waiting is in vain.
         let request = task.requests.get(usize::from(place.variant));
@@ -156,7 +168,7 @@ fn place_in_order(problem: &PlanProblem, order: &[u32], ranks: &[f64]) -> Plan {
             }
         }
         let Some((end, start, choice)) = best else { continue };
-        machine.take(choice, end);
+        machine.take(choice, start, end);
         ends[*task as usize] = end;
         makespan = makespan.max(end);
         place[*task as usize] =
@@ -278,9 +290,9 @@ impl<'a> Machine<'a> {
         choice.takes.iter().fold(ready, |at, (line, slots)| self.lines[*line].start(at, *slots))
     }
 
-    fn take(&mut self, choice: &Choice, end: f64) {
+    fn take(&mut self, choice: &Choice, start: f64, end: f64) {
         for (line, slots) in &choice.takes {
-            self.lines[*line].take(*slots, end);
+            self.lines[*line].take(*slots, start, end);
         }
     }
 }

@@ -25,9 +25,11 @@ impl Timeline {
         if slots == 0 { ready } else { self.free_at[slots - 1].max(ready) }
     }
 
-    /// Takes these slots until `end`: the earliest free ones.
-    pub(crate) fn take(&mut self, slots: usize, end: f64) {
-        self.free_at.drain(..slots);
+    /// Takes these slots from `start` until `end`: of those that are free by then the ones that became free
+    /// last, so that what was free earlier stays so for others.
+    pub(crate) fn take(&mut self, slots: usize, start: f64, end: f64) {
+        let free = self.free_at.partition_point(|free| *free <= start).max(slots);
+        self.free_at.drain(free - slots..free);
         let at = self.free_at.partition_point(|free| *free <= end);
         self.free_at.splice(at..at, std::iter::repeat_n(end, slots));
     }
@@ -41,12 +43,20 @@ mod tests {
     fn a_task_starts_when_enough_slots_are_free() {
         let mut line = Timeline::new(4);
         assert_eq!(line.start(0.0, 3), 0.0);
-        line.take(3, 10.0);
+        line.take(3, 0.0, 10.0);
         assert_eq!(line.start(0.0, 1), 0.0);
         assert_eq!(line.start(0.0, 2), 10.0);
-        line.take(1, 4.0);
+        line.take(1, 0.0, 4.0);
         assert_eq!(line.start(0.0, 1), 4.0);
         assert_eq!(line.start(12.0, 4), 12.0);
+    }
+
+    #[test]
+    fn a_late_task_leaves_what_was_free_earlier() {
+        let mut line = Timeline::new(2);
+        line.take(1, 0.0, 5.0);
+        line.take(1, 6.0, 8.0);
+        assert_eq!(line.start(0.0, 1), 0.0);
     }
 
     #[test]

@@ -5,10 +5,10 @@
 
 use dunnage_core::{Scheduler, TaskRow};
 use dunnage_model::{
-    ArgSpec, Attempt, AttemptId, Axis, Bytes, Cause, Code, Cost, Decision, DeviceId, DeviceKind, DeviceSample,
-    EndReason, Event, Failure, FunctionSpec, Graph, GraphId, GraphSpec, GraphState, Health, Limits, MilliCores,
-    MilliShare, NodeId, NodeSpec, OutputKind, OutputSpec, Owner, Placement, Problem, Retry, Span, Submission,
-    TaskState, Time, Tolerance, Usage, VariantSpec,
+    ArgSpec, Attempt, AttemptId, Axis, Bytes, Cause, Code, Cost, Decision, DeviceId, DeviceKind,
+    DeviceSample, EndReason, Event, Failure, FunctionSpec, Graph, GraphId, GraphSpec, GraphState, Health,
+    Limits, MilliCores, MilliShare, NodeId, NodeSpec, OutputKind, OutputSpec, Owner, Placement, Problem,
+    Retry, Span, Submission, TaskState, Time, Tolerance, Usage, VariantSpec,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,11 @@ use std::sync::Arc;
 pub struct F(pub FunctionSpec);
 
 pub fn f(id: &str) -> F {
-    F(FunctionSpec { id: id.to_owned(), code: Code::Command(vec!["true".to_owned()]), ..FunctionSpec::default() })
+    F(FunctionSpec {
+        id: id.to_owned(),
+        code: Code::Command(vec!["true".to_owned()]),
+        ..FunctionSpec::default()
+    })
 }
 
 impl F {
@@ -216,7 +220,10 @@ impl Scenario {
         for decision in &out {
             match decision {
                 Decision::Start { attempt, placement } => {
-                    assert!(self.open.insert(*attempt, (**placement).clone()).is_none(), "{attempt} started twice");
+                    assert!(
+                        self.open.insert(*attempt, (**placement).clone()).is_none(),
+                        "{attempt} started twice"
+                    );
                 }
                 Decision::Kill { attempt, reason } => {
                     self.killed.insert(*attempt, *reason);
@@ -225,7 +232,8 @@ impl Scenario {
                     self.ended.insert(*graph, *state);
                 }
                 Decision::FreeValues { task } => {
-                    let run = self.scheduler.graph(task.graph).expect("a graph whose values are freed is known");
+                    let run =
+                        self.scheduler.graph(task.graph).expect("a graph whose values are freed is known");
                     self.freed.push(run.graph.task_name(task.index));
                 }
                 Decision::WakeAt(_) | Decision::PlanWanted { .. } | Decision::TaskEnded { .. } => {}
@@ -241,15 +249,8 @@ impl Scenario {
     pub fn submit_as(&mut self, graph: GraphSpec, held: bool, sealed: bool) -> GraphId {
         let id = GraphId(self.next);
         self.next += 1;
-        let submission = Submission {
-            id,
-            graph: build(graph),
-            owner: Owner(1000),
-            seed: id.0,
-            held,
-            sealed,
-            trace: None,
-        };
+        let submission =
+            Submission { id, graph: build(graph), owner: Owner(1000), seed: id.0, held, sealed, trace: None };
         self.event(Event::Submitted(Box::new(submission)));
         id
     }
@@ -280,7 +281,9 @@ impl Scenario {
         let row = self.row(graph, name);
         match &row.state {
             TaskState::Cancelled { cause } => format!("cancelled/{cause}"),
-            TaskState::Failed => format!("failed/{}", row.failure.map_or("?", |failure| failure.cause.word())),
+            TaskState::Failed => {
+                format!("failed/{}", row.failure.map_or("?", |failure| failure.cause.word()))
+            }
             TaskState::BackingOff { .. } => "waiting".to_owned(),
             other => other.word().to_owned(),
         }

@@ -14,7 +14,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// A log is cut into parts of this many bytes, each with its own checksum.
+/// A log is cut into parts of this many bytes, each with its own checksum; there may be 256.
 const LOG_PART: usize = 4 << 20;
 
 /// At most this much of a report is read.
@@ -114,7 +114,13 @@ impl Effects {
     }
 
     /// What is to be looked at when an attempt has ended.
-    pub(crate) fn inspection(&mut self, run: &GraphRun, attempt: AttemptId, outcome: &Outcome) -> Inspection {
+    pub(crate) fn inspection(
+        &mut self,
+        run: &GraphRun,
+        meta: Option<&Meta>,
+        attempt: AttemptId,
+        outcome: &Outcome,
+    ) -> Inspection {
         let task = attempt.task.index;
         let function = run.graph.function(task);
         let outputs = self
@@ -153,7 +159,14 @@ impl Effects {
         } else {
             self.logs.tail(attempt, TAIL_BYTES).map(|chunk| chunk.bytes).unwrap_or_default()
         };
-        Inspection { attempt, outputs, inputs, tail }
+        let command = match &function.code {
+            Code::Command(words) => words.first().map(|program| {
+                let dir = function.extras.as_deref().and_then(|extras| extras.dir.as_deref()).unwrap_or_default();
+                (program.clone(), meta.map_or_else(PathBuf::new, |meta| meta.dir.join(dir)))
+            }),
+            Code::Kernel { .. } | Code::Python { .. } => None,
+        };
+        Inspection { attempt, outputs, inputs, tail, command }
     }
 
     pub(crate) fn log_path(&self, attempt: AttemptId) -> PathBuf {
@@ -215,11 +228,12 @@ impl Effects {
         match log {
             EndedLog::Bytes(bytes) => self.append(attempt, &bytes, 0),
             EndedLog::Files { paths, cut, .. } => {
-                let mut rows = Vec::new();
+                let mut bytes = Vec::new();
                 for path in &paths {
-                    let bytes = std::fs::read(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
-                    rows.extend(self.append(attempt, &bytes, cut)?);
+                    let part = std::fs::read(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
+                    bytes.extend(part);
                 }
+                let rows = self.append(attempt, &bytes, cut)?;
                 LogKeeper::discard(&paths).map_err(|error| error.to_string())?;
                 Ok(rows)
             }
@@ -232,7 +246,8 @@ impl Effects {
         }
         let parts: Vec<&[u8]> = bytes.chunks(LOG_PART).collect();
         let places = self.segments.append(&parts).map_err(|error| error.in_full())?;
-        Ok(places.into_iter().map(|place| LogRow { attempt, stream: 0, place, truncated }).collect())
+        // The parts of a log are told apart by their numbers, which the index calls streams.
+        Ok((0_u8..).zip(places).map(|(stream, place)| LogRow { attempt, stream, place, truncated }).collect())
     }
 
     /// Copies the logs of attempts that have lived for a while to disk.

@@ -2,7 +2,7 @@
 //! failure with its cause, told in words.
 
 use crate::kernel_call::KernelAnswer;
-use dunnage_exec::{Ending, Outcome};
+use dunnage_exec::{Ending, Outcome, SpawnStage};
 use dunnage_model::{AttemptId, Cause, Event, Failure, MemoryPlace, OutputKind};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,8 @@ pub(crate) struct Inspection {
     pub(crate) inputs: Vec<(PathBuf, u32)>,
     /// The end of its log.
     pub(crate) tail: Vec<u8>,
+    /// What it was to run and where, of a command.
+    pub(crate) command: Option<(String, PathBuf)>,
 }
 
 /// Judges an ended attempt: the event to hand to the core, and producers whose values are gone.
@@ -39,7 +41,9 @@ pub(crate) fn judge(inspection: &Inspection, outcome: &Outcome) -> (Event, Vec<u
             failure.signal = Some(*signal);
             Some(with_tail(failure, &inspection.tail))
         }
-        Ending::SpawnFailed { .. } => Some(Failure::new(Cause::SpawnFailed, outcome.ending.to_string())),
+        Ending::SpawnFailed { stage, errno } => {
+            Some(Failure::new(Cause::SpawnFailed, spawn_message(inspection, *stage, *errno)))
+        }
         Ending::OutOfMemory { .. } => {
             let mut failure = Failure::new(Cause::OutOfMemory, outcome.ending.to_string());
             failure.place = Some(MemoryPlace::Host);
@@ -81,6 +85,25 @@ pub(crate) fn judge(inspection: &Inspection, outcome: &Outcome) -> (Event, Vec<u
     (event, lost)
 }
 
+/// What could not be started, by name.
+fn spawn_message(inspection: &Inspection, stage: SpawnStage, errno: i32) -> String {
+    let error = std::io::Error::from_raw_os_error(errno);
+    let missing = error.kind() == std::io::ErrorKind::NotFound;
+    match (&inspection.command, stage) {
+        (Some((program, _)), SpawnStage::Program) if missing && !program.contains('/') => {
+            format!("cannot execute `{program}`: there is no such program on its PATH")
+        }
+        (Some((program, _)), SpawnStage::Program) => format!("cannot execute `{program}`: {error}"),
+        (Some((_, dir)), SpawnStage::Directory) => {
+            format!("cannot enter the working directory `{}`: {error}", dir.display())
+        }
+        _ => format!("{}: {error}", stage.sentence()),
+    }
+}
+
+/// A json output up to this size is read to see whether it is one.
+const JSON_CHECKED: u64 = 1 << 20;
+
 /// Every output must be there; those that are kept are synced to the disk.
 fn settle_outputs(inspection: &Inspection) -> Result<(), Failure> {
     let mut folders: Vec<&Path> = Vec::new();
@@ -97,6 +120,12 @@ fn settle_outputs(inspection: &Inspection) -> Result<(), Failure> {
             .map_err(|_| wrong(format!("ended well without its output {index} (`{}`)", kind.word())))?;
         if meta.is_dir() != (*kind == OutputKind::Dir) {
             return Err(wrong(format!("its output {index} is not a {}", kind.word())));
+        }
+        if *kind == OutputKind::Json && meta.len() <= JSON_CHECKED {
+            let text = std::fs::read(path).unwrap_or_default();
+            if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&text) {
+                return Err(wrong(format!("its output {index} is not JSON ({error})")));
+            }
         }
         if *durable {
             sync(path).map_err(|error| {
@@ -173,6 +202,7 @@ mod tests {
             outputs: Vec::new(),
             inputs: Vec::new(),
             tail: tail.as_bytes().to_vec(),
+            command: None,
         }
     }
 

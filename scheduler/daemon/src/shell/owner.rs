@@ -1,9 +1,8 @@
 //! The owner of the state: takes one input at a time, lets the core decide, writes the facts, and
 //! carries the decisions out once they are committed.
 //!
-//! Every batch of facts is committed without waiting for the disk, and its decisions follow at once.
-//! The answer to a request waits for an empty *request* batch behind it, which the journal answers when
-//! everything before it is synced. So a task may start before its submission is on disk, but nobody was
+//! Every batch of facts is committed by this very thread, which takes microseconds, and its decisions
+//! follow at once. Only the answer to a request waits for the disk, which another thread syncs. So a task may start before its submission is on disk, but nobody was
 //! told that it was accepted.
 
 use super::effects::Effects;
@@ -17,7 +16,9 @@ use dunnage_model::{
     AttemptId, Bytes, Cause, Code, Decision, DeviceId, Event, Fact, Failure, GraphId, Owner, ProcessUse, Submission,
     TaskState, Time, Usage,
 };
-use dunnage_store::{Batch, Class, Ended, EndedFilter, EnvStore, GraphRow, History, Notice, StoreClock, Write, Writer};
+use dunnage_store::{
+    Batch, Class, Committer, Ended, EndedFilter, EnvStore, GraphRow, History, Notice, StoreClock, Write,
+};
 use dunnage_wire::journal::encode_facts;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -80,7 +81,7 @@ pub(crate) struct Shell {
     pub(crate) sender: mpsc::UnboundedSender<Input>,
     pub(crate) inputs: mpsc::UnboundedReceiver<Input>,
     pub(crate) sampler: Option<Sampler>,
-    pub(crate) writer: Writer,
+    pub(crate) journal: Committer,
     pub(crate) next_graph: u64,
     pub(crate) next_seq: u64,
     pub(crate) next_batch: u64,
@@ -88,7 +89,6 @@ pub(crate) struct Shell {
     writes: Vec<Write>,
     decisions: Vec<Decision>,
     answers: Vec<Answer>,
-    held: VecDeque<(u64, Vec<Decision>)>,
     held_answers: VecDeque<(u64, Vec<Answer>)>,
     /// Claims that may go once the batch with this number is synced.
     claims: VecDeque<(u64, AttemptId)>,
@@ -119,7 +119,7 @@ pub(crate) struct Parts {
     pub(crate) sender: mpsc::UnboundedSender<Input>,
     pub(crate) inputs: mpsc::UnboundedReceiver<Input>,
     pub(crate) sampler: Option<Sampler>,
-    pub(crate) writer: Writer,
+    pub(crate) journal: Committer,
     pub(crate) next_graph: u64,
     pub(crate) next_seq: u64,
 }
@@ -137,7 +137,7 @@ impl Shell {
             sender,
             inputs,
             sampler,
-            writer,
+            journal,
             next_graph,
             next_seq,
         } = parts;
@@ -153,7 +153,7 @@ impl Shell {
             sender,
             inputs,
             sampler,
-            writer,
+            journal,
             next_graph,
             next_seq,
             next_batch: 1,
@@ -161,7 +161,6 @@ impl Shell {
             writes: Vec::new(),
             decisions: Vec::new(),
             answers: Vec::new(),
-            held: VecDeque::new(),
             held_answers: VecDeque::new(),
             claims: VecDeque::new(),
             claims_now: Vec::new(),
@@ -220,10 +219,9 @@ impl Shell {
             self.flush();
             if self.is_done() {
                 self.engine.goodbye().await;
-                let Self { broken, writer, engine, claims, effects, core, .. } = self;
-                // Everything is synced when the writer has stopped: claims and logs in memory may go.
-                drop(writer.stop());
-                if broken.is_none() {
+                let Self { broken, journal, engine, claims, effects, core, .. } = self;
+                // Everything is synced when the journal has stopped: claims and logs in memory may go.
+                if journal.stop().is_ok() && broken.is_none() {
                     for (_, attempt) in claims {
                         drop(engine.claims().remove(attempt));
                         drop(std::fs::remove_file(effects.log_path(attempt)));
@@ -237,7 +235,7 @@ impl Shell {
     fn is_done(&self) -> bool {
         let Some(kill) = self.stopping else { return false };
         let running = kill && self.core.ledger().holdings().len() > 0 && self.broken.is_none();
-        !running && self.held.is_empty() && self.held_answers.is_empty() && !self.effects.is_busy()
+        !running && self.held_answers.is_empty() && !self.effects.is_busy()
     }
 
     /// Asks for a look at the devices.
@@ -306,6 +304,7 @@ impl Shell {
     }
 
     fn handle_at(&mut self, at: Time, event: Event) {
+        let event = self.core.as_fact(event);
         if event.is_journalled()
             && let Some(graph) = event.graph()
         {
@@ -341,6 +340,7 @@ impl Shell {
     /// A fact learned in recovery: journalled and applied, while nothing is placed yet.
     pub(crate) fn handle_quietly(&mut self, event: Event) {
         let at = self.clock.now();
+        let event = self.core.as_fact(event);
         if event.is_journalled()
             && let Some(graph) = event.graph()
         {
@@ -352,7 +352,7 @@ impl Shell {
     /// What an attempt left behind that ended while nobody looked.
     pub(crate) fn inspect_recovered(&mut self, attempt: AttemptId, outcome: dunnage_exec::Outcome) {
         let Some(run) = self.core.graph(attempt.task.graph) else { return };
-        let inspection = self.effects.inspection(run, attempt, &outcome);
+        let inspection = self.effects.inspection(run, self.metas.get(&attempt.task.graph), attempt, &outcome);
         let (event, lost) = super::outcome::judge(&inspection, &outcome);
         for task in lost {
             self.handle_quietly(Event::ValueLost { task: attempt.task.graph.task(task) });
@@ -400,35 +400,36 @@ impl Shell {
                 self.next_seq += 1;
             }
             writes.extend(after);
-            let number = self.send(writes, Class::Fact);
-            self.held.push_back((number, decisions));
+            let Some(number) = self.commit(writes, Class::Fact) else { return };
             self.claims.extend(std::mem::take(&mut self.claims_now).into_iter().map(|attempt| (number, attempt)));
+            self.carry_out(decisions);
         }
         if !self.answers.is_empty() {
             let answers = std::mem::take(&mut self.answers);
-            let number = self.send(Vec::new(), Class::Request);
-            self.held_answers.push_back((number, answers));
+            if let Some(number) = self.commit(Vec::new(), Class::Request) {
+                self.held_answers.push_back((number, answers));
+            } else {
+                self.refuse(answers);
+            }
         }
     }
 
-    fn send(&mut self, writes: Vec<Write>, class: Class) -> u64 {
+    /// Commits a batch; the number by which its sync is told. None when the journal failed.
+    fn commit(&mut self, writes: Vec<Write>, class: Class) -> Option<u64> {
         let number = self.next_batch;
         self.next_batch += 1;
-        if let Err(error) = self.writer.send(Batch { number, writes, class }) {
-            let error: Arc<str> = error.to_string().into();
-            drop(self.sender.send(Input::Notice(Notice::Failed { number, error })));
+        match self.journal.commit(&Batch { number, writes, class }) {
+            Ok(()) => Some(number),
+            Err(error) => {
+                self.journal_failed(error.in_full().into());
+                None
+            }
         }
-        number
     }
 
     fn notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Committed { number, .. } => {
-                while self.held.front().is_some_and(|(held, _)| *held <= number) {
-                    if let Some((_, decisions)) = self.held.pop_front() {
-                        self.carry_out(decisions);
-                    }
-                }
+            Notice::Committed { number } => {
                 while self.held_answers.front().is_some_and(|(held, _)| *held <= number) {
                     for answer in self.held_answers.pop_front().map(|(_, answers)| answers).unwrap_or_default() {
                         answer(Ok(()));
@@ -455,16 +456,22 @@ impl Shell {
             eprintln!("dunnage: the journal cannot be written, nothing more is accepted: {error}");
             self.broken = Some(Arc::clone(&error));
         }
-        self.held.clear();
         for (_, answers) in std::mem::take(&mut self.held_answers) {
-            for answer in answers {
-                answer(Err(Refused::Broken(error.to_string())));
-            }
+            self.refuse(answers);
         }
+        let answers = std::mem::take(&mut self.answers);
+        self.refuse(answers);
         for (_, waiters) in std::mem::take(&mut self.waiters) {
             for waiter in waiters {
                 drop(waiter.send(Err(Refused::Broken(error.to_string()))));
             }
+        }
+    }
+
+    fn refuse(&self, answers: Vec<Answer>) {
+        let why = self.broken.as_ref().map_or_else(String::new, ToString::to_string);
+        for answer in answers {
+            answer(Err(Refused::Broken(why.clone())));
         }
     }
 
@@ -580,7 +587,7 @@ impl Shell {
             drop(self.engine.claims().remove(attempt));
             return;
         };
-        let inspection = self.effects.inspection(run, attempt, &outcome);
+        let inspection = self.effects.inspection(run, self.metas.get(&attempt.task.graph), attempt, &outcome);
         if inspection.outputs.iter().any(|(_, _, durable)| *durable) && outcome.is_success() {
             self.effects.inspecting += 1;
             let sender = self.sender.clone();

@@ -227,7 +227,7 @@ fn critical_path(run: &GraphRun) -> (Vec<String>, Option<f64>) {
             let record = run.slots()[*task as usize].record.as_ref()?;
             Some(record.ended_at?.since(record.started_at.or(record.placed_at)?).as_secs_f64())
         })
-        .sum();
+        .fold(0.0, |sum, took: f64| sum + took);
     (path.iter().rev().map(|task| run.graph.task_name(*task)).collect(), Some(spent))
 }
 
