@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long a daemon may take to start or to end.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Between two looks whether a daemon that was just started is ready: far below what is measured, and
 /// long enough to leave it the core.
@@ -43,6 +43,11 @@ impl Home {
     /// The state directory.
     pub fn state(&self) -> PathBuf {
         self.folder.path().join("state")
+    }
+
+    /// The folder that the state directory lies in.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A file of the benchmark's own, on the same disk as the state.

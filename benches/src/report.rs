@@ -189,11 +189,11 @@ impl Report {
             let mut text = String::new();
             for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
                 // Words begin at the left, numbers end at the right.
-                text += &if matches!(column, 0 | 2 | 6 | 7) {
-                    format!("{cell:<width$}  ")
-                } else {
-                    format!("{cell:>width$}  ")
+                let padded = match column {
+                    0 | 2 | 6 | 7 => format!("{cell:<width$}  "),
+                    _ => format!("{cell:>width$}  "),
                 };
+                text.push_str(&padded);
             }
             println!("{}", text.trim_end());
         }

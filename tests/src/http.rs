@@ -40,18 +40,24 @@ pub fn ask(socket: &Path, method: &str, path: &str, head: &[&str], body: &str) -
     if !body.is_empty() {
         lines.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
     }
-    parse(&raw(socket, format!("{lines}\r\n{body}").as_bytes()))
+    parse(&exchange(socket, format!("{lines}\r\n{body}").as_bytes(), false))
 }
 
-/// Sends bytes as they are and gives all that comes back.
+/// Sends bytes as they are, says that no more will come, and gives all that comes back.
 ///
 /// # Panics
 /// Nobody listens, or the other end keeps the connection for too long.
 pub fn raw(socket: &Path, bytes: &[u8]) -> Vec<u8> {
+    exchange(socket, bytes, true)
+}
+
+fn exchange(socket: &Path, bytes: &[u8], hang_up: bool) -> Vec<u8> {
     let mut stream = connect(socket);
     // The other end may have hung up before it had everything.
     let _ = stream.write_all(bytes);
-    let _ = stream.shutdown(std::net::Shutdown::Write);
+    if hang_up {
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+    }
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {
         Err(error) if error.kind() != ErrorKind::ConnectionReset && error.kind() != ErrorKind::BrokenPipe => {

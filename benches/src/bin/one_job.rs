@@ -19,7 +19,7 @@ fn main() -> Result<(), Failure> {
     let rounds = options.number("rounds");
     let mut report = Report::new("one_job");
     let home = Home::new()?;
-    let mut disk = Disk::new(&home.state())?;
+    let mut disk = Disk::new(home.folder())?;
     let mut daemon = home.daemon()?;
     let graph = graphs::sweep(1, &["/bin/true"]);
     let (mut syncs, mut starts, mut submits, mut waits) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());

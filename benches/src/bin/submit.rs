@@ -31,7 +31,7 @@ fn main() -> Result<(), Failure> {
         for _ in 0..rounds {
             let home = Home::new()?;
             std::fs::write(home.path("batch.json"), &document)?;
-            let mut disk = Disk::new(&home.state())?;
+            let mut disk = Disk::new(home.folder())?;
             let mut daemon = home.daemon()?;
             let mut queued = 0;
             for (at, depth) in DEPTHS.into_iter().enumerate() {

@@ -60,6 +60,8 @@ pub struct GpuLedger {
     pub health: Health,
     /// Whether its owner took it out of service.
     pub drained: bool,
+    /// Who else uses it, so that nothing of ours may be placed there.
+    pub held_elsewhere: Option<String>,
     /// What was last seen.
     pub sample: Option<(Time, Arc<DeviceSample>)>,
 }
@@ -128,9 +130,7 @@ impl NodeLedger {
             let total = self.spec.custom.get(&**resource).copied();
             if total.is_none_or(|total| *amount > total) {
                 return Err(Refusal::Never(match total {
-                    None => format!(
-                        "there is no resource `{resource}` on `{name}`: declare it in the configuration, `resources = {{ {resource} = {amount} }}`"
-                    ),
+                    None => self.unknown_resource(resource, *amount),
                     Some(total) => {
                         format!("{amount} of `{resource}` were asked for and `{name}` has {total}")
                     }
@@ -167,6 +167,22 @@ impl NodeLedger {
         Ok(())
     }
 
+    fn unknown_resource(&self, resource: &str, amount: u64) -> String {
+        let name = &self.spec.name;
+        let known: Vec<&str> = self.spec.custom.keys().map(String::as_str).collect();
+        match (dunnage_model::nearest(resource, known.iter().copied()), known.as_slice()) {
+            (Some(near), _) => {
+                format!("there is no resource `{resource}` on `{name}`; did you mean `{near}`?")
+            }
+            (None, []) => format!(
+                "there is no resource `{resource}` on `{name}`: declare it in the configuration, `resources = {{ {resource} = {amount} }}`"
+            ),
+            (None, known) => {
+                format!("there is no resource `{resource}` on `{name}`, only {}", known.join(", "))
+            }
+        }
+    }
+
     /// Whether a request fits here now, and if not, why.
     ///
     /// # Errors
@@ -176,10 +192,11 @@ impl NodeLedger {
         if let Err(Refusal::Never(_)) = host {
             return host;
         }
-        let (count, what) = match &request.gpu {
+        let (count, asked) = match &request.gpu {
             GpuRequest::None => return host,
-            GpuRequest::Whole { count, .. } => (usize::from(*count), "whole GPU"),
-            GpuRequest::Part { .. } => (1, "part of a GPU"),
+            GpuRequest::Whole { count: 1, .. } => (1, "a whole GPU was".to_owned()),
+            GpuRequest::Whole { count, .. } => (usize::from(*count), format!("{count} whole GPUs were")),
+            GpuRequest::Part { .. } => (1, "a part of a GPU was".to_owned()),
         };
         let name = &self.spec.name;
         let mut later = Vec::new();
@@ -198,12 +215,12 @@ impl NodeLedger {
                 n => format!("has {n}, of which {} would do", fitting + later.len()),
             };
             let why = never.first().map(|why| format!("; {why}")).unwrap_or_default();
-            return Err(Refusal::Never(format!("{count} {what} were asked for and `{name}` {has}{why}")));
+            return Err(Refusal::Never(format!("{asked} asked for and `{name}` {has}{why}")));
         }
         host?;
         if fitting < count {
             let why = later.first().map(|why| format!("; {why}")).unwrap_or_default();
-            return Err(Refusal::Later(format!("{count} {what} were asked for and {fitting} are free{why}")));
+            return Err(Refusal::Later(format!("{asked} asked for and {fitting} are free{why}")));
         }
         Ok(())
     }
@@ -220,6 +237,7 @@ impl GpuLedger {
             foreign: Bytes::ZERO,
             health: Health::Ok,
             drained: false,
+            held_elsewhere: None,
             sample: None,
         }
     }
@@ -253,6 +271,9 @@ impl GpuLedger {
         }
         if self.health != Health::Ok {
             return Err(Refusal::Later(format!("{device} is {}", self.health.word())));
+        }
+        if let Some(who) = &self.held_elsewhere {
+            return Err(Refusal::Later(format!("{device} is in use outside of this scheduler: {who}")));
         }
         if self.exclusive {
             return Err(Refusal::Later(format!("{device} is held alone by another task")));
@@ -337,6 +358,11 @@ impl Ledger {
         self.holdings.get(&attempt)
     }
 
+    /// Counts the changes that may have made room.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// Everybody who holds something.
     pub fn holdings(&self) -> impl ExactSizeIterator<Item = (&AttemptId, &Placement)> {
         self.holdings.iter()
@@ -371,6 +397,7 @@ impl Ledger {
                 if let Some(before) = before {
                     gpu.health = before.health.clone();
                     gpu.drained = before.drained;
+                    gpu.held_elsewhere.clone_from(&before.held_elsewhere);
                     gpu.foreign = before.foreign;
                     gpu.sample.clone_from(&before.sample);
                 }
@@ -444,6 +471,7 @@ impl Ledger {
                 exclusive: false,
                 health: gpu.health.clone(),
                 sample: None,
+                held_elsewhere: gpu.held_elsewhere.clone(),
                 ..*gpu
             };
             idle.check(spec, &request.gpu).is_ok()
@@ -616,6 +644,16 @@ impl Ledger {
             gpu.health = gpu.sample.as_ref().map_or(Health::Ok, |(_, sample)| sample.health.clone());
         }
         self.generation += 1;
+    }
+
+    pub(crate) fn set_held_elsewhere(&mut self, device: DeviceId, who: Option<String>) {
+        if let Some(node) = self.nodes.get_mut(&device.node)
+            && let Some(gpu) = node.gpus.iter_mut().find(|gpu| gpu.device == device)
+            && gpu.held_elsewhere != who
+        {
+            gpu.held_elsewhere = who;
+            self.generation += 1;
+        }
     }
 
     pub(crate) fn set_up(&mut self, node: NodeId, up: bool) {

@@ -281,6 +281,11 @@ impl Scheduler {
         self.ledger.set_drained(device, drained);
     }
 
+    /// Notes that somebody else uses a GPU, or does so no more.
+    pub fn set_held_elsewhere(&mut self, device: dunnage_model::DeviceId, who: Option<String>) {
+        self.ledger.set_held_elsewhere(device, who);
+    }
+
     /// All graphs that were not forgotten, by number.
     pub fn graphs(&self) -> impl Iterator<Item = &GraphRun> {
         self.graphs.values()

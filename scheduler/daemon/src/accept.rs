@@ -132,15 +132,16 @@ fn check_kernels(graph: &Graph, limits: &Limits) -> Vec<Problem> {
             continue;
         }
         let task = instances.start;
-        let args: Vec<bool> =
-            graph.args(task).iter().map(|arg| matches!(arg, Arg::Family { .. })).collect();
+        let args: Vec<bool> = graph.args(task).iter().map(|arg| matches!(arg, Arg::Family { .. })).collect();
         let outputs: Vec<kernels::OutputKind> =
             function.outputs.iter().map(|output| kernel_kind(output.kind)).collect();
         // A placeholder is checked with the first instance's value.
         let bound = graph.bindings(task);
         let value = |name: &str| bound.iter().find(|(known, _)| *known == name).map(|(_, v)| (*v).to_owned());
         let params = crate::literal::params(params, &value);
-        for kernels::Problem { place, value, message, hint } in kernels::check_call(name, &args, &outputs, &params) {
+        for kernels::Problem { place, value, message, hint } in
+            kernels::check_call(name, &args, &outputs, &params)
+        {
             problems.push(
                 Problem::new(format!("function[{at}].{place}"), message)
                     .function(&function.id)

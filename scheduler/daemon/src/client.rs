@@ -26,9 +26,10 @@ impl Client {
                 .hint("start one with `dunnage daemon`, or run the graph without one: `dunnage run GRAPH`")
         };
         let stream = UnixStream::connect(socket).await.map_err(|error| match error.kind() {
-            std::io::ErrorKind::PermissionDenied => {
-                Failure::new(crate::cli::exit::REFUSED, format!("the daemon at `{}` serves another user", socket.display()))
-            }
+            std::io::ErrorKind::PermissionDenied => Failure::new(
+                crate::cli::exit::REFUSED,
+                format!("the daemon at `{}` serves another user", socket.display()),
+            ),
             _ => unreachable(error.to_string()),
         })?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
@@ -47,7 +48,8 @@ impl Client {
         file: &str,
     ) -> Result<T, Failure> {
         let text = self.ask_text(method, path, body, file).await?;
-        serde_json::from_slice(&text).map_err(|error| Failure::new(FAILED, format!("the daemon's answer is not understood: {error}")))
+        serde_json::from_slice(&text)
+            .map_err(|error| Failure::new(FAILED, format!("the daemon's answer is not understood: {error}")))
     }
 
     /// Asks and gives the answer as it is.

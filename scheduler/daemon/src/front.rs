@@ -87,7 +87,8 @@ impl Front {
             return Err(NotAccepted::Rejected(Rejected::Invalid(problems)));
         }
         let new = NewGraph { graph: Arc::new(graph), json, dir, environment, owner, held, trace, id };
-        self.ask(|reply| Command::Submit { new: Box::new(new), reply }).await.map_err(|refused| match refused {
+        self.ask(|reply| Command::Submit { new: Box::new(new), reply }).await.map_err(|refused| match refused
+        {
             Refused::Impossible(problems) => NotAccepted::Rejected(Rejected::Refused(problems)),
             other => NotAccepted::Refused(other),
         })
@@ -106,13 +107,15 @@ impl Front {
 
     /// The next piece of a log; with `follow`, waits until there is more or the attempt has ended. The
     /// flag says whether no more will come.
+    ///
+    /// `ended` was subscribed to before `part` was asked for, so that no end is missed in between.
     pub(crate) async fn log_chunk(
         &self,
         part: &LogPart,
+        mut ended: broadcast::Receiver<AttemptId>,
         offset: u64,
         follow: bool,
     ) -> Result<(LogChunk, bool), Refused> {
-        let mut ended = self.ended_attempts.subscribe();
         let attempt = part.attempt;
         let mut running = part.running;
         // The watch is set before the first look, so that nothing written in between is missed.
@@ -131,12 +134,22 @@ impl Front {
             tokio::select! {
                 () = changed(&mut watch) => {}
                 gone = ended.recv() => {
-                    if matches!(gone, Ok(ended) if ended == attempt) || gone.is_err() {
-                        running = false;
+                    // After a gap in what was heard, it may have been among those missed: look once more.
+                    let missed = matches!(gone, Err(broadcast::error::RecvError::Lagged(_)));
+                    running = !matches!(gone, Ok(over) if over == attempt) && (gone.is_ok() || missed);
+                    if missed {
+                        running = self.is_running(attempt).await?;
                     }
                 }
             }
         }
+    }
+}
+
+impl Front {
+    async fn is_running(&self, attempt: AttemptId) -> Result<bool, Refused> {
+        let snapshot = self.ask(|reply| Command::Snapshot { reply }).await?;
+        Ok(snapshot.running.iter().any(|row| row.attempt == attempt))
     }
 }
 

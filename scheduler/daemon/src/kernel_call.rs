@@ -72,7 +72,9 @@ fn kind_of(code: u8) -> OutputKind {
 pub(crate) fn serve(request: &CallRequest, cache: &mut MapCache) -> CallResult {
     let answer = match rmp_serde::from_slice::<KernelCall>(&request.payload) {
         Ok(call) => run(call, cache),
-        Err(error) => KernelAnswer::Failed { cause: CAUSE_USER, message: format!("unreadable call: {error}") },
+        Err(error) => {
+            KernelAnswer::Failed { cause: CAUSE_USER, message: format!("unreadable call: {error}") }
+        }
     };
     let ok = matches!(answer, KernelAnswer::Done(_));
     CallResult { ok, payload: rmp_serde::to_vec(&answer).unwrap_or_default() }
@@ -82,7 +84,10 @@ fn run(call: KernelCall, cache: &mut MapCache) -> KernelAnswer {
     let params = match serde_json::from_str(&call.params) {
         Ok(params) => params,
         Err(error) => {
-            return KernelAnswer::Failed { cause: CAUSE_USER, message: format!("unreadable parameters: {error}") };
+            return KernelAnswer::Failed {
+                cause: CAUSE_USER,
+                message: format!("unreadable parameters: {error}"),
+            };
         }
     };
     let invocation = Invocation {

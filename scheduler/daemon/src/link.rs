@@ -152,11 +152,15 @@ impl Link {
             Self::Local(front) => {
                 let graph = parse(id)?;
                 let by = Owner(rustix::process::geteuid().as_raw());
+                let ended = front.ended_attempts.subscribe();
                 let parts = front.logs(graph, Some(function.to_owned()), attempt, by).await?;
                 let Some(part) = parts.first() else {
-                    return Err(Failure::new(USAGE, format!("`{function}` was not started yet: there is no log")));
+                    return Err(Failure::new(
+                        USAGE,
+                        format!("`{function}` was not started yet: there is no log"),
+                    ));
                 };
-                let (chunk, ended) = front.log_chunk(part, offset, follow).await?;
+                let (chunk, ended) = front.log_chunk(part, ended, offset, follow).await?;
                 Ok(LogDoc {
                     function: part.function.clone(),
                     attempt: part.attempt.attempt.0,
@@ -182,7 +186,9 @@ impl Link {
 }
 
 fn parse(id: &str) -> Result<GraphId, Failure> {
-    id.parse().map(GraphId).map_err(|_| Failure::new(USAGE, format!("there is no graph `{id}`: ids are numbers")))
+    id.parse()
+        .map(GraphId)
+        .map_err(|_| Failure::new(USAGE, format!("there is no graph `{id}`: ids are numbers")))
 }
 
 impl From<Refused> for Failure {

@@ -5,7 +5,10 @@ use serde_json::{Map, Value};
 
 /// All parameters of a call. A text that is one placeholder and nothing else becomes a number where its
 /// value is one.
-pub(crate) fn params(params: &[(String, Literal)], value: &dyn Fn(&str) -> Option<String>) -> Map<String, Value> {
+pub(crate) fn params(
+    params: &[(String, Literal)],
+    value: &dyn Fn(&str) -> Option<String>,
+) -> Map<String, Value> {
     params.iter().map(|(name, literal)| (name.clone(), json(literal, value))).collect()
 }
 

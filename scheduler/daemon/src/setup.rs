@@ -4,12 +4,13 @@ use crate::cli::exit::{FAILED, Failure, REFUSED, USAGE};
 use crate::shell::{Input, Shell, ShellOptions};
 use dunnage_core::Scheduler;
 use dunnage_devices::{GpuEnv, OpenOptions, Selection};
-use dunnage_exec::gpu_lock::GpuLock;
 use dunnage_exec::logs::LogKeeper;
 use dunnage_exec::values::ValueStore;
 use dunnage_exec::{Engine, LocalConfig, LocalEngine};
 use dunnage_model::{Bytes, Event, NodeSpec};
-use dunnage_store::{Committer, EnvStore, Journal, Segments, SqliteJournal, StateDir, StoreError, SystemClocks};
+use dunnage_store::{
+    Committer, EnvStore, Journal, Segments, SqliteJournal, StateDir, StoreError, SystemClocks,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -32,8 +33,8 @@ pub(crate) struct Setup {
     pub(crate) values_tmpfs: u64,
     pub(crate) workers: Option<u32>,
     pub(crate) probe_timeout: Duration,
-    /// Whether to take the locks of the GPUs, so that runs beside this one keep off them.
-    pub(crate) lock_gpus: bool,
+    /// Whether the GPUs are taken at once, or when the first graph needs one.
+    pub(crate) gpus_from_the_start: bool,
 }
 
 /// A shell, and what belongs to its process.
@@ -41,8 +42,6 @@ pub(crate) struct Ready {
     pub(crate) shell: Shell,
     pub(crate) sender: mpsc::UnboundedSender<Input>,
     pub(crate) environments: Arc<EnvStore>,
-    /// Held as long as the process runs.
-    pub(crate) locks: Vec<GpuLock>,
     pub(crate) found: crate::shell::Found,
     pub(crate) rundir: PathBuf,
 }
@@ -86,18 +85,16 @@ async fn prepare_inner(setup: &Setup) -> Result<Ready, Failure> {
     let history = journal.reader().map_err(store)?;
     let (sender, inputs) = mpsc::unbounded_channel();
     let notices = sender.clone();
-    let journal = Committer::new(
-        Box::new(journal),
-        Box::new(move |notice| drop(notices.send(Input::Notice(notice)))),
-    )
-    .map_err(store)?;
+    let journal =
+        Committer::new(Box::new(journal), Box::new(move |notice| drop(notices.send(Input::Notice(notice)))))
+            .map_err(store)?;
 
     let opened = dunnage_devices::open(&setup.devices, &open_options(&setup.resources, setup.probe_timeout))
         .map_err(|error| Failure::new(USAGE, error.to_string()))?;
     let mut source = opened.source;
-    let mut node = source.inventory().map_err(|error| Failure::new(USAGE, error.to_string()))?;
-    let mut notes = opened.notes;
-    let locks = if setup.lock_gpus { take_locks(&mut node, &mut notes) } else { Vec::new() };
+    let node = source.inventory().map_err(|error| Failure::new(USAGE, error.to_string()))?;
+    let notes = opened.notes;
+    let made_up = matches!(setup.devices, Selection::Mock(_));
     let cores = (node.cpu.capacity.0 as usize).div_ceil(1000).max(1);
     let mut core = Scheduler::new(dunnage_strategies::strategies());
     core.replay(loaded.clock.now(), Event::NodeSeen(Arc::new(node)));
@@ -127,7 +124,8 @@ async fn prepare_inner(setup: &Setup) -> Result<Ready, Failure> {
     let sampler = crate::shell::Sampler::spawn(source, opened.mock_load, sender.clone())
         .map_err(|error| other(format!("cannot start the device thread: {error}")))?;
     let scratch = rundir.join("scratch");
-    std::fs::create_dir_all(&scratch).map_err(|error| other(format!("cannot make `{}`: {error}", scratch.display())))?;
+    std::fs::create_dir_all(&scratch)
+        .map_err(|error| other(format!("cannot make `{}`: {error}", scratch.display())))?;
     let tmpfs = rundir.join("values");
     let values = ValueStore::new(values_dir, Some(tmpfs), setup.values_tmpfs)
         .map_err(|error| other(format!("cannot make the folders for values: {error}")))?;
@@ -163,32 +161,21 @@ async fn prepare_inner(setup: &Setup) -> Result<Ready, Failure> {
         sender: sender.clone(),
         inputs,
         sampler: Some(sampler),
+        locks: crate::shell::DeviceLocks::new(!made_up, setup.gpus_from_the_start),
         journal,
         next_graph: loaded.next_graph.0.max(1),
         next_seq: loaded.next_seq,
     });
     let found = shell.recover(loaded.live).await.map_err(other)?;
-    Ok(Ready { shell, sender, environments, locks, found, rundir })
-}
-
-/// Takes the lock of each GPU that is free; the others belong to a run beside this one and are left out.
-fn take_locks(node: &mut NodeSpec, notes: &mut Vec<String>) -> Vec<GpuLock> {
-    let folder = dunnage_exec::gpu_lock::shared_folder();
-    let mut locks = Vec::new();
-    for gpu in &mut node.gpus {
-        match GpuLock::try_take(&folder, &gpu.uuid) {
-            Ok(lock) => locks.push(lock),
-            Err(error) => {
-                gpu.allocatable = false;
-                notes.push(format!("{} is left to another run: {error}", gpu.device));
-            }
-        }
-    }
-    locks
+    Ok(Ready { shell, sender, environments, found, rundir })
 }
 
 /// A machine as it is seen without a shell: for `plan` and `devices`.
-pub(crate) fn look(selection: &Selection, resources: &BTreeMap<String, u64>, deadline: Duration) -> Result<Look, dunnage_devices::SourceError> {
+pub(crate) fn look(
+    selection: &Selection,
+    resources: &BTreeMap<String, u64>,
+    deadline: Duration,
+) -> Result<Look, dunnage_devices::SourceError> {
     let opened = dunnage_devices::open(selection, &open_options(resources, deadline))?;
     let mut source = opened.source;
     let node = source.inventory()?;

@@ -5,7 +5,8 @@ use dunnage_model::{
     Attempt, Basis, Bytes, Event, Fact, GraphId, MilliCores, NodeId, Owner, Placement, Time, Usage,
 };
 use dunnage_store::{
-    Batch, Class, Committer, GraphRow, Journal, Notice, SqliteJournal, StateDir, StoreError, SystemClocks, Write,
+    Batch, Class, Committer, GraphRow, Journal, Notice, SqliteJournal, StateDir, StoreError, SystemClocks,
+    Write,
 };
 use dunnage_wire::journal::{decode_facts, encode_facts};
 use std::sync::mpsc::channel;

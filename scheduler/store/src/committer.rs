@@ -12,9 +12,9 @@
 
 use crate::{Journal, StoreError, Write};
 use std::fmt;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -117,7 +117,9 @@ impl Committer {
         let thread = std::thread::Builder::new()
             .name("sync".to_owned())
             .spawn(move || Loop { syncer, notify, shared: theirs, synced: 0 }.run(&receiver))
-            .map_err(|source| StoreError::io("start a thread for", std::path::Path::new("the journal"), source))?;
+            .map_err(|source| {
+                StoreError::io("start a thread for", std::path::Path::new("the journal"), source)
+            })?;
         Ok(Self { journal: Some(journal), shared, orders: Some(orders), thread: Some(thread) })
     }
 

@@ -33,8 +33,8 @@ mod port;
 mod segments;
 mod sqlite;
 
-pub use committer::{Batch, Class, Committer, Notice, Syncer};
 pub use clock::{ClockMark, Clocks, StoreClock, SystemClocks};
+pub use committer::{Batch, Class, Committer, Notice, Syncer};
 pub use dir::StateDir;
 pub use env::EnvStore;
 pub use error::StoreError;
@@ -46,4 +46,3 @@ pub use port::{
 };
 pub use segments::{Place, Segments};
 pub use sqlite::{Reader, SqliteJournal};
-

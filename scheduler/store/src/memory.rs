@@ -1,7 +1,10 @@
 //! The journal in memory, for tests and simulations: it behaves as the real one, and its "disk" can
 //! lose its power.
 
-use crate::{Damage, Ended, EndedFilter, EndedRow, FactRow, GraphRow, History, Journal, LiveGraph, Loaded, LogRow, StoreClock, StoreError, Syncer, Write};
+use crate::{
+    Damage, Ended, EndedFilter, EndedRow, FactRow, GraphRow, History, Journal, LiveGraph, Loaded, LogRow,
+    StoreClock, StoreError, Syncer, Write,
+};
 use dunnage_model::{AttemptId, GraphId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -290,17 +290,6 @@ impl Write {
         };
         if bytes > SPEC_MAX { Err(StoreError::TooLarge { what, bytes, limit: SPEC_MAX }) } else { Ok(()) }
     }
-
-    /// About how many bytes it adds.
-    pub(crate) fn bytes(&self) -> usize {
-        64 + match self {
-            Self::Graph(row) => row.spec.len() + row.name.len(),
-            Self::Facts { body, .. } => body.len(),
-            Self::Ended { end, .. } => end.summary.len(),
-            Self::Document { body, .. } => body.as_ref().map_or(0, Vec::len),
-            Self::Reopened { .. } | Self::Log(_) | Self::SetAside { .. } | Self::Forget { .. } => 0,
-        }
-    }
 }
 
 impl fmt::Display for Damage {

@@ -22,7 +22,10 @@ pub use reader::Reader;
 
 use crate::checksum::Crc;
 use crate::clock::ClockMark;
-use crate::{Clocks, Damage, FactRow, History, Journal, LiveGraph, Loaded, StateDir, StoreClock, StoreError, Syncer, Write};
+use crate::{
+    Clocks, Damage, FactRow, History, Journal, LiveGraph, Loaded, StateDir, StoreClock, StoreError, Syncer,
+    Write,
+};
 use checkpoint::Checkpointer;
 use dunnage_model::GraphId;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
@@ -251,7 +254,8 @@ impl Journal for SqliteJournal {
     }
 
     fn syncer(&self) -> Result<Box<dyn Syncer>, StoreError> {
-        let wal = self.wal.try_clone().map_err(|source| StoreError::io("open the log of", &self.path, source))?;
+        let wal =
+            self.wal.try_clone().map_err(|source| StoreError::io("open the log of", &self.path, source))?;
         Ok(Box::new(WalSyncer { wal, path: self.path.clone() }))
     }
 

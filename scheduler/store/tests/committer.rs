@@ -2,7 +2,8 @@
 
 use dunnage_model::GraphId;
 use dunnage_store::{
-    Batch, Class, Committer, Fault, Faulty, Journal, MemoryDisk, MemoryJournal, Notice, StoreError, When, Write,
+    Batch, Class, Committer, Fault, Faulty, Journal, MemoryDisk, MemoryJournal, Notice, StoreError, When,
+    Write,
 };
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -46,7 +47,9 @@ fn facts_after_a_sync_are_synced_as_well() {
     for number in 1..=20 {
         journal.commit(&batch(number, Class::Fact)).unwrap();
         if number % 5 == 0 {
-            while !matches!(told.recv_timeout(Duration::from_secs(30)).unwrap(), Notice::Synced { up_to } if up_to == number) {}
+            while !matches!(told.recv_timeout(Duration::from_secs(30)).unwrap(), Notice::Synced { up_to } if up_to == number)
+            {
+            }
         }
     }
     disk.lose_power();
@@ -93,7 +96,10 @@ fn a_failed_sync_of_facts_is_told_and_final() {
     let (mut journal, told) = taken(journal);
     journal.commit(&batch(1, Class::Fact)).unwrap();
     let lost = told.recv().unwrap();
-    assert!(matches!(&lost, Notice::SyncFailed { synced: 0, error } if error.contains("Input/output")), "{lost:?}");
+    assert!(
+        matches!(&lost, Notice::SyncFailed { synced: 0, error } if error.contains("Input/output")),
+        "{lost:?}"
+    );
     assert!(matches!(journal.commit(&batch(2, Class::Request)), Err(StoreError::Stopped { .. })));
     assert!(journal.stop().is_err(), "a failed sync is never tried again");
     disk.lose_power();

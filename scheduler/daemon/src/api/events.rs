@@ -24,7 +24,8 @@ pub(crate) async fn events(
     axum::extract::State(shared): State,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse::<u64>().ok());
+    let last =
+        headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse::<u64>().ok());
     let mut reader =
         Reader::open(&shared.journal).map_err(|error| ApiError::from(Refused::Broken(error.in_full())))?;
     let (sender, receiver) = mpsc::channel::<Result<Frame<Bytes>, Infallible>>(16);
@@ -74,7 +75,8 @@ pub(crate) async fn events(
     });
     let stream = futures_from(receiver);
     let body = axum::body::Body::new(StreamBody::new(stream));
-    Ok(([(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")], body).into_response())
+    Ok(([(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")], body)
+        .into_response())
 }
 
 fn told(event: &Event) -> (&'static str, Option<u32>, Option<u32>) {
@@ -83,7 +85,9 @@ fn told(event: &Event) -> (&'static str, Option<u32>, Option<u32>) {
         Event::Started { attempt } => ("started", Some(attempt.task.index), Some(attempt.attempt.0)),
         Event::Finished { attempt, .. } => ("finished", Some(attempt.task.index), Some(attempt.attempt.0)),
         Event::Failed { attempt, .. } => ("failed", Some(attempt.task.index), Some(attempt.attempt.0)),
-        Event::NeverStarted { attempt } => ("never_started", Some(attempt.task.index), Some(attempt.attempt.0)),
+        Event::NeverStarted { attempt } => {
+            ("never_started", Some(attempt.task.index), Some(attempt.attempt.0))
+        }
         Event::ValueLost { task } => ("value_lost", Some(task.index), None),
         Event::Cancelled { task, .. } => ("cancelled", *task, None),
         Event::HeldBack { .. } => ("held", None, None),

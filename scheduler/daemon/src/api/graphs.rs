@@ -22,7 +22,11 @@ const ENVIRONMENT_MAX: usize = 4 << 20;
 
 fn id(text: &str) -> Result<GraphId, ApiError> {
     text.parse().map(GraphId).map_err(|_| {
-        ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("there is no graph `{text}`: ids are numbers"))
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("there is no graph `{text}`: ids are numbers"),
+        )
     })
 }
 
@@ -30,11 +34,12 @@ pub(crate) async fn environment(
     axum::extract::State(shared): State,
     body: Body,
 ) -> Result<Json<serde_json::Value>, ApiError> {
-    let bytes = axum::body::to_bytes(body, ENVIRONMENT_MAX)
-        .await
-        .map_err(|_| ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid", "the environment is larger than 4 MiB"))?;
-    let vars: BTreeMap<String, String> = serde_json::from_slice(&bytes)
-        .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, "invalid", format!("not a table of texts: {error}")))?;
+    let bytes = axum::body::to_bytes(body, ENVIRONMENT_MAX).await.map_err(|_| {
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid", "the environment is larger than 4 MiB")
+    })?;
+    let vars: BTreeMap<String, String> = serde_json::from_slice(&bytes).map_err(|error| {
+        ApiError::new(StatusCode::BAD_REQUEST, "invalid", format!("not a table of texts: {error}"))
+    })?;
     let environments = std::sync::Arc::clone(&shared.front.environments);
     let pairs: Vec<(String, String)> = vars.into_iter().collect();
     let name = tokio::task::spawn_blocking(move || environments.put(&pairs))
@@ -224,17 +229,22 @@ pub(crate) async fn log(
     Path(graph): Path<String>,
     Query(query): Query<LogQuery>,
 ) -> Result<Json<LogDoc>, ApiError> {
+    let ended = shared.front.ended_attempts.subscribe();
     let parts = shared.front.logs(id(&graph)?, query.function, query.attempt, peer.owner).await?;
     let Some(part) = parts.first() else {
-        return Err(ApiError::new(StatusCode::NOT_FOUND, "not_found", "it was not started yet: there is no log"));
+        return Err(ApiError::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "it was not started yet: there is no log",
+        ));
     };
-    let (chunk, ended) = shared.front.log_chunk(part, query.offset, query.follow).await?;
+    let (chunk, over) = shared.front.log_chunk(part, ended, query.offset, query.follow).await?;
     Ok(Json(LogDoc {
         function: part.function.clone(),
         attempt: part.attempt.attempt.0,
         text: String::from_utf8_lossy(&chunk.bytes).into_owned(),
         next: chunk.offset + chunk.bytes.len() as u64,
-        ended,
+        ended: over,
         truncated: chunk.cut,
     }))
 }

@@ -23,7 +23,8 @@ pub(crate) async fn check(request: Request, next: Next) -> Response {
     };
     let me = rustix::process::geteuid().as_raw();
     if me != 0 && peer.owner.0 != me && peer.owner.0 != 0 {
-        let text = format!("this daemon is run by user {me} and serves nobody else; you are user {}", peer.owner.0);
+        let text =
+            format!("this daemon is run by user {me} and serves nobody else; you are user {}", peer.owner.0);
         return ApiError::new(StatusCode::FORBIDDEN, "forbidden", text).into_response();
     }
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());

@@ -7,7 +7,13 @@ use serde_json::{Value, json};
 const ROUTES: &[(&str, &str, &str, &[&str], &str)] = &[
     ("/v1/daemon", "get", "The daemon's process, version and state directory", &[], "DaemonDoc"),
     ("/v1/stop", "post", "Stop the daemon; with {\"kill\": true} end the tasks first", &[], "Empty"),
-    ("/v1/environments", "put", "Store an environment, a table of texts, and get its name", &[], "Environment"),
+    (
+        "/v1/environments",
+        "put",
+        "Store an environment, a table of texts, and get its name",
+        &[],
+        "Environment",
+    ),
     ("/v1/graphs", "get", "List graphs", &[], "QueueRow[]"),
     (
         "/v1/graphs",
@@ -54,7 +60,9 @@ fn document() -> Value {
             .map(|name| json!({ "name": name, "in": "query", "schema": { "type": "string" }, "required": *name == "dir" }))
             .collect();
         if path.contains("{id}") {
-            parameters.push(json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } }));
+            parameters.push(
+                json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } }),
+            );
         }
         let kind = match *answer {
             "Text" => "text/plain",
@@ -73,7 +81,9 @@ fn document() -> Value {
                 }
             }
         });
-        if matches!(*method, "post" | "put") && matches!(*path, "/v1/graphs" | "/v1/environments" | "/v1/stop") {
+        if matches!(*method, "post" | "put")
+            && matches!(*path, "/v1/graphs" | "/v1/environments" | "/v1/stop")
+        {
             operation["requestBody"] = json!({ "required": true, "content": { "application/json": {} } });
         }
         let entry = paths.entry((*path).to_owned()).or_insert_with(|| json!({}));

@@ -23,11 +23,15 @@ const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// Takes the socket: a stale one is replaced, a living daemon's is not.
 pub(crate) async fn bind(path: &Path) -> Result<UnixListener, String> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|error| format!("cannot make `{}`: {error}", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .map_err(|error| format!("cannot make `{}`: {error}", folder.display()))?;
     }
     if path.exists() {
         if UnixStream::connect(path).await.is_ok() {
-            return Err(format!("another daemon listens on `{}`: stop it, or give another --socket", path.display()));
+            return Err(format!(
+                "another daemon listens on `{}`: stop it, or give another --socket",
+                path.display()
+            ));
         }
         let meta = std::fs::symlink_metadata(path).map_err(|error| error.to_string())?;
         if !std::os::unix::fs::FileTypeExt::is_socket(&meta.file_type()) {
@@ -36,8 +40,8 @@ pub(crate) async fn bind(path: &Path) -> Result<UnixListener, String> {
         std::fs::remove_file(path)
             .map_err(|error| format!("cannot replace the stale socket `{}`: {error}", path.display()))?;
     }
-    let listener =
-        UnixListener::bind(path).map_err(|error| format!("cannot listen on `{}`: {error}", path.display()))?;
+    let listener = UnixListener::bind(path)
+        .map_err(|error| format!("cannot listen on `{}`: {error}", path.display()))?;
     // A daemon of root serves everybody; who they are is told by the kernel.
     let mode = if rustix::process::geteuid().is_root() { 0o666 } else { 0o660 };
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))

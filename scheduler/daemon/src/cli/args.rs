@@ -140,7 +140,9 @@ pub(crate) enum Verb {
         target: String,
     },
     /// Show where and when each function of a graph would run, without running it
-    #[command(after_help = "Examples:\n  dunnage plan graph.toml\n  dunnage plan graph.toml --devices mock:8xh100 --strategy heft")]
+    #[command(
+        after_help = "Examples:\n  dunnage plan graph.toml\n  dunnage plan graph.toml --devices mock:8xh100 --strategy heft"
+    )]
     Plan {
         /// The graph file
         graph: PathBuf,
@@ -149,7 +151,9 @@ pub(crate) enum Verb {
         strategy: Option<String>,
     },
     /// Show the machine, or take a GPU out of service
-    #[command(after_help = "Examples:\n  dunnage devices\n  dunnage devices --devices mock:8xh100\n  dunnage devices drain gpu1")]
+    #[command(
+        after_help = "Examples:\n  dunnage devices\n  dunnage devices --devices mock:8xh100\n  dunnage devices drain gpu1"
+    )]
     Devices {
         #[command(subcommand)]
         change: Option<DeviceChange>,
@@ -164,7 +168,9 @@ pub(crate) enum Verb {
         what: ConfigVerb,
     },
     /// Print shell completions
-    #[command(after_help = "Example:\n  dunnage completions bash > ~/.local/share/bash-completion/completions/dunnage")]
+    #[command(
+        after_help = "Example:\n  dunnage completions bash > ~/.local/share/bash-completion/completions/dunnage"
+    )]
     Completions {
         /// The shell
         shell: clap_complete::Shell,

@@ -29,9 +29,13 @@ impl Context {
         for path in config::config_paths(&env, named) {
             match std::fs::read_to_string(&path) {
                 Ok(text) => files.push(SourceFile { path, text }),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound && must.as_ref() != Some(&path) => {}
+                Err(error)
+                    if error.kind() == std::io::ErrorKind::NotFound && must.as_ref() != Some(&path) => {}
                 Err(error) => {
-                    return Err(Failure::new(USAGE, format!("cannot read the configuration `{}`: {error}", path.display())));
+                    return Err(Failure::new(
+                        USAGE,
+                        format!("cannot read the configuration `{}`: {error}", path.display()),
+                    ));
                 }
             }
         }
@@ -62,11 +66,8 @@ impl Context {
 
     /// Prints a document, as JSON or as text.
     pub(crate) fn print<T: serde::Serialize>(&self, doc: &T, text: impl FnOnce(&Style) -> String) {
-        let mut out = if self.common.json {
-            serde_json::to_string(doc).unwrap_or_default()
-        } else {
-            text(&self.style)
-        };
+        let mut out =
+            if self.common.json { serde_json::to_string(doc).unwrap_or_default() } else { text(&self.style) };
         if !out.ends_with('\n') {
             out.push('\n');
         }
@@ -87,7 +88,7 @@ impl Context {
     }
 
     /// How a shell in this state directory is made.
-    pub(crate) fn setup(&self, state_dir: PathBuf, lock_gpus: bool) -> Result<Setup, Failure> {
+    pub(crate) fn setup(&self, state_dir: PathBuf, gpus_from_the_start: bool) -> Result<Setup, Failure> {
         Ok(Setup {
             state_dir,
             devices: self.selection()?,
@@ -101,7 +102,7 @@ impl Context {
             values_tmpfs: self.config.values_tmpfs.0,
             workers: self.config.workers,
             probe_timeout: self.config.probe_timeout.to_std(),
-            lock_gpus,
+            gpus_from_the_start,
         })
     }
 }
@@ -132,7 +133,9 @@ fn style(common: &Common) -> Style {
         .or_else(|_| rustix::termios::tcgetwinsize(std::io::stderr()))
         .map_or(0, |size| usize::from(size.ws_col));
     let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
     let unicode = locale.is_none_or(|locale| {
         let locale = locale.to_ascii_lowercase();
         locale.contains("utf-8") || locale.contains("utf8")

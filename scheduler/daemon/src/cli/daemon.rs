@@ -18,11 +18,12 @@ pub(crate) async fn daemon(context: &Context, args: &DaemonArgs) -> Result<i32, 
     let address: Option<SocketAddr> = match &args.metrics {
         None => context.config.listen_metrics,
         Some(text) => Some(text.parse().map_err(|_| {
-            Failure::new(USAGE, format!("--metrics: not an address: `{text}`")).hint("for example --metrics 127.0.0.1:9400")
+            Failure::new(USAGE, format!("--metrics: not an address: `{text}`"))
+                .hint("for example --metrics 127.0.0.1:9400")
         })?),
     };
     let socket = context.config.socket.clone();
-    let setup = context.setup(context.config.state_dir.clone(), false)?;
+    let setup = context.setup(context.config.state_dir.clone(), true)?;
     let ready = crate::setup::prepare(&setup).await?;
     let listener = api::bind(&socket).await.map_err(|why| Failure::new(FAILED, why))?;
     let front = Front {
@@ -44,7 +45,9 @@ pub(crate) async fn daemon(context: &Context, args: &DaemonArgs) -> Result<i32, 
         clock: ready.shell.clock.clone(),
     });
     if let Some(address) = address {
-        let bound = api::metrics_listener(address, Arc::clone(&shared)).await.map_err(|why| Failure::new(FAILED, why))?;
+        let bound = api::metrics_listener(address, Arc::clone(&shared))
+            .await
+            .map_err(|why| Failure::new(FAILED, why))?;
         eprintln!("dunnage: metrics at http://{bound}/metrics");
     }
     let found = ready.found;
@@ -65,13 +68,14 @@ pub(crate) async fn daemon(context: &Context, args: &DaemonArgs) -> Result<i32, 
     notify_ready();
     let stopped = ready.shell.run().await;
     drop(std::fs::remove_file(&socket));
-    drop(ready.locks);
     Ok(if stopped.broken { FAILED } else { DONE })
 }
 
 /// The first signal stops; the tasks go on.
 async fn signals(inputs: tokio::sync::mpsc::UnboundedSender<Input>) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return;
     };
     loop {

@@ -35,13 +35,11 @@ pub(crate) async fn doctor(context: &Context) -> Result<i32, Failure> {
         }
     };
     checks.push(state_check(state_dir));
-    let options = crate::setup::open_options(&context.config.resources, context.config.probe_timeout.to_std());
-    checks.extend(dunnage_devices::checks(&context.selection()?, &options, &rundir).into_iter().map(|check| CheckDoc {
-        name: check.name.to_string(),
-        ok: check.ok,
-        detail: check.detail,
-        fix: check.fix,
-    }));
+    let options =
+        crate::setup::open_options(&context.config.resources, context.config.probe_timeout.to_std());
+    checks.extend(dunnage_devices::checks(&context.selection()?, &options, &rundir).into_iter().map(
+        |check| CheckDoc { name: check.name.clone(), ok: check.ok, detail: check.detail, fix: check.fix },
+    ));
     checks.push(memory_check());
     for warning in &context.config.warnings {
         checks.push(CheckDoc {
@@ -81,12 +79,16 @@ fn memory_check() -> CheckDoc {
     let (ok, detail) = match dunnage_exec::cgroup::probe() {
         MemoryControl::CgroupV2 => (true, "held by the kernel (cgroup v2)"),
         MemoryControl::CgroupV1 => (true, "held by the kernel (cgroup v1)"),
-        MemoryControl::Watched => (false, "watched: a task above its limit is seen within a second and killed"),
+        MemoryControl::Watched => {
+            (false, "watched: a task above its limit is seen within a second and killed")
+        }
     };
     CheckDoc {
         name: "memory limits".to_owned(),
         ok,
         detail: detail.to_owned(),
-        fix: (!ok).then(|| "run under a user manager that delegates the memory controller (Delegate=yes)".to_owned()),
+        fix: (!ok).then(|| {
+            "run under a user manager that delegates the memory controller (Delegate=yes)".to_owned()
+        }),
     }
 }

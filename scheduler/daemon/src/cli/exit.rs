@@ -50,7 +50,11 @@ impl Failure {
     }
 
     /// A graph that is wrong, or that nothing here can run.
-    pub(crate) fn rejected(file: &str, rejected: &Rejected, places: &dunnage_wire::graph_file::Places) -> Self {
+    pub(crate) fn rejected(
+        file: &str,
+        rejected: &Rejected,
+        places: &dunnage_wire::graph_file::Places,
+    ) -> Self {
         let (code, problems, what) = match rejected {
             Rejected::Invalid(problems) => (USAGE, problems, "the graph is not valid"),
             Rejected::Refused(problems) => (REFUSED, problems, "this machine cannot run the graph"),
@@ -108,7 +112,8 @@ impl Failure {
             INTERRUPTED => "interrupted",
             _ => "failed",
         };
-        let doc = ErrorDoc { error: self.message.clone(), code: code.to_owned(), problems: self.problems.clone() };
+        let doc =
+            ErrorDoc { error: self.message.clone(), code: code.to_owned(), problems: self.problems.clone() };
         serde_json::to_string(&doc).unwrap_or_default()
     }
 }

@@ -14,7 +14,9 @@ const LITERAL: [&str; 4] = ["graph", "id", "attempt", "cpus"];
 
 /// The graph of one function that runs this command.
 pub(crate) fn graph_json(request: &Request, words: &[String]) -> Result<String, Failure> {
-    let program = Path::new(&words[0]).file_name().map_or_else(|| words[0].clone(), |name| name.to_string_lossy().into_owned());
+    let program = Path::new(&words[0])
+        .file_name()
+        .map_or_else(|| words[0].clone(), |name| name.to_string_lossy().into_owned());
     let name = request.name.clone().unwrap_or(program);
     let mut function = Map::new();
     function.insert("id".to_owned(), json!("job"));
@@ -42,7 +44,8 @@ pub(crate) fn graph_json(request: &Request, words: &[String]) -> Result<String, 
 
 /// The environment that a submission takes along.
 pub(crate) fn environment(request: &Request) -> Result<Vec<(String, String)>, Failure> {
-    let keep = |name: &str| !request.clean_env || matches!(name, "PATH" | "HOME" | "USER" | "LOGNAME" | "SHELL");
+    let keep =
+        |name: &str| !request.clean_env || matches!(name, "PATH" | "HOME" | "USER" | "LOGNAME" | "SHELL");
     let mut vars: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| keep(name) && !name.starts_with("DUNNAGE_"))
@@ -53,7 +56,9 @@ pub(crate) fn environment(request: &Request) -> Result<Vec<(String, String)>, Fa
             None => (pair.as_str(), std::env::var(pair).unwrap_or_default()),
         };
         if name.is_empty() {
-            return Err(Failure::new(USAGE, format!("--env: no name in `{pair}`")).hint("write --env NAME=VALUE"));
+            return Err(
+                Failure::new(USAGE, format!("--env: no name in `{pair}`")).hint("write --env NAME=VALUE")
+            );
         }
         vars.retain(|(known, _)| known != name);
         vars.push((name.to_owned(), value));
@@ -64,16 +69,15 @@ pub(crate) fn environment(request: &Request) -> Result<Vec<(String, String)>, Fa
 
 /// Doubles the braces of names that would be replaced.
 fn escape(word: &str) -> String {
-    expand(word, |name| {
-        LITERAL.contains(&name).then(|| format!("{{{{{name}}}}}"))
-    })
+    expand(word, |name| LITERAL.contains(&name).then(|| format!("{{{{{name}}}}}")))
 }
 
 fn cost(request: &Request) -> Result<Map<String, Value>, Failure> {
     let mut cost = Map::new();
     let number = |flag: &str, text: &str| {
         text.parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0).ok_or_else(|| {
-            Failure::new(USAGE, format!("{flag}: not a number: `{text}`")).hint(format!("for example {flag} 1"))
+            Failure::new(USAGE, format!("{flag}: not a number: `{text}`"))
+                .hint(format!("for example {flag} 1"))
         })
     };
     if let Some(cpus) = &request.cpus {
@@ -95,7 +99,10 @@ fn cost(request: &Request) -> Result<Map<String, Value>, Failure> {
     }
     let mut gpus = request.gpus.clone();
     if let Some(gres) = &request.gres {
-        let wrong = || Failure::new(USAGE, format!("--gres: not understood: `{gres}`")).hint("write --gres gpu:2 or --gres gpu:a100:2");
+        let wrong = || {
+            Failure::new(USAGE, format!("--gres: not understood: `{gres}`"))
+                .hint("write --gres gpu:2 or --gres gpu:a100:2")
+        };
         let parts: Vec<&str> = gres.split(':').collect();
         match parts.as_slice() {
             ["gpu"] => gpus = Some("1".to_owned()),
@@ -141,7 +148,9 @@ pub(crate) fn slurm_time(text: &str) -> Result<Span, Failure> {
         (None, Some([h, m, s])) => h.checked_mul(3600).and_then(|t| t.checked_add(m * 60)?.checked_add(*s)),
         (Some(d), Some([h])) => d.checked_mul(86_400).and_then(|t| t.checked_add(h * 3600)),
         (Some(d), Some([h, m])) => d.checked_mul(86_400).and_then(|t| t.checked_add(h * 3600 + m * 60)),
-        (Some(d), Some([h, m, s])) => d.checked_mul(86_400).and_then(|t| t.checked_add(h * 3600 + m * 60 + s)),
+        (Some(d), Some([h, m, s])) => {
+            d.checked_mul(86_400).and_then(|t| t.checked_add(h * 3600 + m * 60 + s))
+        }
         (None, None) => return Span::parse(text).map_err(|_| wrong()),
         _ => return Err(wrong()),
     };
@@ -154,9 +163,15 @@ mod tests {
 
     #[test]
     fn times_are_read_as_slurm_reads_them() {
-        for (text, seconds) in
-            [("30", 1800), ("1:30", 90), ("2:00:00", 7200), ("1-0", 86_400), ("1-2:30", 95_400), ("90s", 90), ("2h30m", 9000)]
-        {
+        for (text, seconds) in [
+            ("30", 1800),
+            ("1:30", 90),
+            ("2:00:00", 7200),
+            ("1-0", 86_400),
+            ("1-2:30", 95_400),
+            ("90s", 90),
+            ("2h30m", 9000),
+        ] {
             assert_eq!(slurm_time(text).unwrap(), Span::secs(seconds), "{text}");
         }
         for text in ["", "x", "1:x", "-5", "1-2-3", "0", "99999999999999999"] {

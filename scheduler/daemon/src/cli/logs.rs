@@ -60,7 +60,10 @@ pub(crate) async fn stream(
     loop {
         let doc = link.log(id, function, attempt, offset, follow).await?;
         if doc.truncated > offset {
-            sink(&format!("[{} bytes were cut away here because the log was too long]\n", doc.truncated - offset));
+            sink(&format!(
+                "[{} bytes were cut away here because the log was too long]\n",
+                doc.truncated - offset
+            ));
         }
         sink(&doc.text);
         let moved = doc.next > offset;

@@ -66,7 +66,8 @@ fn simulate(core: Scheduler, graph: &Arc<Graph>, node: &Arc<NodeSpec>) -> Result
     let mut basis = Basis::None;
     for ran in &report.ran {
         let task = ran.attempt.task.index;
-        let placement = run.slots()[task as usize].record.as_ref().and_then(|record| record.placement.as_ref());
+        let placement =
+            run.slots()[task as usize].record.as_ref().and_then(|record| record.placement.as_ref());
         let took = ran.end.since(ran.start).as_secs_f64();
         tasks.push(PlanTaskDoc {
             id: graph.task_name(task),
@@ -81,9 +82,9 @@ fn simulate(core: Scheduler, graph: &Arc<Graph>, node: &Arc<NodeSpec>) -> Result
             Some(placement) => {
                 basis = basis.min(placement.basis);
                 placement.gpus.first().map_or(f64::from(placement.cpus.0) / 1000.0, |grant| {
-                    let memory = node.gpu(grant.device).map_or(0.0, |gpu| {
-                        grant.memory.0 as f64 / gpu.memory.0.max(1) as f64
-                    });
+                    let memory = node
+                        .gpu(grant.device)
+                        .map_or(0.0, |gpu| grant.memory.0 as f64 / gpu.memory.0.max(1) as f64);
                     memory.max(f64::from(grant.share.0) / 1000.0).min(1.0)
                 })
             }
@@ -134,7 +135,9 @@ fn lower_bound(graph: &Graph, core: &Scheduler, cores: f64) -> f64 {
             .iter()
             .map(|need| match need {
                 dunnage_model::Need::Task(producer) => chain[*producer as usize],
-                dunnage_model::Need::Group(group) | dunnage_model::Need::GroupEnd(group) => group_chain[*group as usize],
+                dunnage_model::Need::Group(group) | dunnage_model::Need::GroupEnd(group) => {
+                    group_chain[*group as usize]
+                }
             })
             .fold(0.0, f64::max);
         let end = before + least;
@@ -147,7 +150,9 @@ fn lower_bound(graph: &Graph, core: &Scheduler, cores: f64) -> f64 {
         let cpu_only = graph.function(task).variants.iter().all(|v| v.kind == dunnage_model::DeviceKind::Cpu);
         if cpu_only {
             work += (0..variants)
-                .map(|variant| seconds(task, variant) * f64::from(graph.request(task, variant).cpus.0) / 1000.0)
+                .map(|variant| {
+                    seconds(task, variant) * f64::from(graph.request(task, variant).cpus.0) / 1000.0
+                })
                 .fold(f64::INFINITY, f64::min);
         }
     }

@@ -27,7 +27,9 @@ pub(crate) async fn queue(context: &Context) -> Result<i32, Failure> {
             .collect();
         let mut text = render_queue::queue(&shown, super::run::now_s(), style);
         if old > 0 {
-            text.push_str(&format!("{old} earlier graphs have ended and are not shown (--json lists them)\n"));
+            text.push_str(&format!(
+                "{old} earlier graphs have ended and are not shown (--json lists them)\n"
+            ));
         }
         text
     });

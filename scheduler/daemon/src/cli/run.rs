@@ -25,13 +25,17 @@ const ENDED: &str = "ended";
 
 /// Seconds since 1970.
 pub(crate) fn now_s() -> f64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64())
 }
 
 pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<i32, Failure> {
     let attached = !args.command.is_empty();
     if attached && args.graph.is_some() {
-        return Err(Failure::new(USAGE, "a graph and a command cannot both be run").hint("leave one of them out"));
+        return Err(
+            Failure::new(USAGE, "a graph and a command cannot both be run").hint("leave one of them out")
+        );
     }
     if let Some(id) = args.resume {
         return resume(context, id, args.trace.as_deref()).await;
@@ -179,11 +183,10 @@ struct Embedded {
     front: Front,
     rundir: PathBuf,
     task: tokio::task::JoinHandle<crate::shell::Stopped>,
-    _locks: Vec<dunnage_exec::gpu_lock::GpuLock>,
 }
 
 async fn embedded(context: &Context, dir: &Path) -> Result<Embedded, Failure> {
-    let setup = context.setup(dir.to_owned(), true)?;
+    let setup = context.setup(dir.to_owned(), false)?;
     let ready = crate::setup::prepare(&setup).await?;
     let front = Front {
         inputs: ready.sender,
@@ -193,7 +196,7 @@ async fn embedded(context: &Context, dir: &Path) -> Result<Embedded, Failure> {
         strategy: context.config.strategy.clone(),
         functions_max: context.config.functions_max,
     };
-    Ok(Embedded { front, rundir: ready.rundir, task: tokio::spawn(ready.shell.run()), _locks: ready.locks })
+    Ok(Embedded { front, rundir: ready.rundir, task: tokio::spawn(ready.shell.run()) })
 }
 
 async fn local(
@@ -240,7 +243,11 @@ async fn resume(context: &Context, number: u64, trace: Option<&Path>) -> Result<
     if !dir.is_dir() {
         let known: Vec<String> = numbers(&runs).iter().map(ToString::to_string).collect();
         return Err(Failure::new(USAGE, format!("there is no local run {number} in `{}`", runs.display()))
-            .hint(if known.is_empty() { "there are none".to_owned() } else { format!("there are {}", known.join(", ")) }));
+            .hint(if known.is_empty() {
+                "there are none".to_owned()
+            } else {
+                format!("there are {}", known.join(", "))
+            }));
     }
     drop(std::fs::remove_file(dir.join(ENDED)));
     let embedded = embedded(context, &dir).await?;
@@ -308,7 +315,11 @@ fn command_code(function: &FunctionDoc) -> i32 {
         (None, Some(signal), _) => 128 + signal,
         // As a shell says that there is no such program, or that it may not be executed.
         (None, None, Some("spawn_failed")) => {
-            if function.message.as_deref().is_some_and(|message| message.contains("Permission denied")) { 126 } else { 127 }
+            if function.message.as_deref().is_some_and(|message| message.contains("Permission denied")) {
+                126
+            } else {
+                127
+            }
         }
         (None, None, _) if function.state == "succeeded" => DONE,
         (None, None, _) => FAILED,
@@ -388,7 +399,12 @@ async fn second(link: &Link, socket: &Path) -> Result<Link, Failure> {
 
 /// Shows progress until a graph has ended. Returns whether it was interrupted: then the graph was
 /// cancelled, and its end was waited for.
-pub(crate) async fn watch(context: &Context, link: &mut Link, id: &str, socket: &Path) -> Result<bool, Failure> {
+pub(crate) async fn watch(
+    context: &Context,
+    link: &mut Link,
+    id: &str,
+    socket: &Path,
+) -> Result<bool, Failure> {
     let interactive = std::io::stderr().is_terminal() && !context.common.json;
     let mut waiter = second(link, socket).await?;
     let wait = waiter.wait(id);
@@ -449,7 +465,8 @@ struct Interrupts {
 
 impl Interrupts {
     fn new() -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| Failure::new(FAILED, format!("cannot listen for signals: {error}"));
+        let failed =
+            |error: std::io::Error| Failure::new(FAILED, format!("cannot listen for signals: {error}"));
         Ok(Self {
             interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
             terminate: signal(SignalKind::terminate()).map_err(failed)?,
@@ -473,5 +490,7 @@ pub(crate) fn write_trace(doc: &StatusDoc, path: &Path) -> Result<(), Failure> {
         trace::write(doc, &mut file)?;
         file.flush()
     };
-    write().map_err(|error| Failure::new(FAILED, format!("cannot write the trace `{}`: {error}", path.display())))
+    write().map_err(|error| {
+        Failure::new(FAILED, format!("cannot write the trace `{}`: {error}", path.display()))
+    })
 }

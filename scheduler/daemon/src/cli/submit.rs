@@ -35,7 +35,8 @@ fn outgoing(context: &Context, args: &SubmitArgs) -> Result<Outgoing, Failure> {
         .map_err(|error| Failure::new(FAILED, format!("the working directory is gone: {error}")))?;
     let words = match (&args.file, args.command.as_slice()) {
         (Some(_), [_, ..]) => {
-            return Err(Failure::new(USAGE, "a file and a command cannot both be submitted").hint("leave one of them out"));
+            return Err(Failure::new(USAGE, "a file and a command cannot both be submitted")
+                .hint("leave one of them out"));
         }
         (None, []) => {
             return Err(Failure::new(USAGE, "nothing to submit")
@@ -45,9 +46,9 @@ fn outgoing(context: &Context, args: &SubmitArgs) -> Result<Outgoing, Failure> {
             return run::graph_file_outgoing(context, file, environment, args.hold);
         }
         (Some(script), []) => {
-            let path = script
-                .canonicalize()
-                .map_err(|error| Failure::new(USAGE, format!("cannot find `{}`: {error}", script.display())))?;
+            let path = script.canonicalize().map_err(|error| {
+                Failure::new(USAGE, format!("cannot find `{}`: {error}", script.display()))
+            })?;
             vec![path.display().to_string()]
         }
         (None, words) => words.to_vec(),

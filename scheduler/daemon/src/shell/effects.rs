@@ -161,7 +161,8 @@ impl Effects {
         };
         let command = match &function.code {
             Code::Command(words) => words.first().map(|program| {
-                let dir = function.extras.as_deref().and_then(|extras| extras.dir.as_deref()).unwrap_or_default();
+                let dir =
+                    function.extras.as_deref().and_then(|extras| extras.dir.as_deref()).unwrap_or_default();
                 (program.clone(), meta.map_or_else(PathBuf::new, |meta| meta.dir.join(dir)))
             }),
             Code::Kernel { .. } | Code::Python { .. } => None,
@@ -200,7 +201,8 @@ impl Effects {
     /// Brings the log of an ended attempt to disk. What lies in memory is removed later, when its place is
     /// written down.
     pub(crate) fn pack_log(&mut self, attempt: AttemptId) -> Vec<LogRow> {
-        let packed = if self.kept_logs.remove(&attempt) { self.pack_long(attempt) } else { self.pack_short(attempt) };
+        let packed =
+            if self.kept_logs.remove(&attempt) { self.pack_long(attempt) } else { self.pack_short(attempt) };
         packed.unwrap_or_else(|error| {
             eprintln!("dunnage: the log of attempt {attempt} stays where it is: {error}");
             Vec::new()
@@ -230,7 +232,8 @@ impl Effects {
             EndedLog::Files { paths, cut, .. } => {
                 let mut bytes = Vec::new();
                 for path in &paths {
-                    let part = std::fs::read(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
+                    let part =
+                        std::fs::read(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
                     bytes.extend(part);
                 }
                 let rows = self.append(attempt, &bytes, cut)?;
@@ -265,7 +268,9 @@ impl Effects {
 
     /// Removes the values of a task that nobody reads any more.
     pub(crate) fn free(&mut self, run: &GraphRun, task: u32) {
-        let Some(winner) = run.slots()[task as usize].record.as_ref().and_then(|record| record.winner) else { return };
+        let Some(winner) = run.slots()[task as usize].record.as_ref().and_then(|record| record.winner) else {
+            return;
+        };
         for (index, output) in (0_u16..).zip(&run.graph.function(task).outputs) {
             if run.graph.is_kept(task, index) {
                 continue;

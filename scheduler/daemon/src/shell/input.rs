@@ -17,7 +17,7 @@ pub(crate) enum Input {
     /// The engine has learned something.
     Engine(EngineEvent),
     /// An ended attempt's outputs were looked at and synced: this is what became of it.
-    Judged { attempt: AttemptId, event: Box<Event>, lost: Vec<u32> },
+    Judged { attempt: AttemptId, event: Box<Event>, lost: Vec<u32>, has_log: bool },
     /// The journal has written something.
     Notice(Notice),
     /// A planner is done.
@@ -73,22 +73,78 @@ pub(crate) struct LogPart {
 
 /// What a client may want. `by` is who wants it.
 pub(crate) enum Command {
-    Submit { new: Box<NewGraph>, reply: Reply<GraphId> },
-    Queue { reply: Reply<Vec<QueueRow>> },
-    Status { id: GraphId, reply: Reply<Box<StatusDoc>> },
+    Submit {
+        new: Box<NewGraph>,
+        reply: Reply<GraphId>,
+    },
+    Queue {
+        reply: Reply<Vec<QueueRow>>,
+    },
+    Status {
+        id: GraphId,
+        reply: Reply<Box<StatusDoc>>,
+    },
     /// Answered when the graph has ended.
-    Wait { id: GraphId, reply: Reply<()> },
-    Cancel { id: GraphId, function: Option<String>, by: Owner, reply: Reply<()> },
-    Hold { id: GraphId, by: Owner, reply: Reply<()> },
-    Release { id: GraphId, by: Owner, reply: Reply<()> },
-    Retry { id: GraphId, function: Option<String>, by: Owner, reply: Reply<()> },
-    Explain { id: GraphId, function: String, reply: Reply<Box<ExplainDoc>> },
-    Log { id: GraphId, function: Option<String>, attempt: Option<u32>, by: Owner, reply: Reply<Vec<LogPart>> },
+    Wait {
+        id: GraphId,
+        reply: Reply<()>,
+    },
+    Cancel {
+        id: GraphId,
+        function: Option<String>,
+        by: Owner,
+        reply: Reply<()>,
+    },
+    Hold {
+        id: GraphId,
+        by: Owner,
+        reply: Reply<()>,
+    },
+    Release {
+        id: GraphId,
+        by: Owner,
+        reply: Reply<()>,
+    },
+    Retry {
+        id: GraphId,
+        function: Option<String>,
+        by: Owner,
+        reply: Reply<()>,
+    },
+    Explain {
+        id: GraphId,
+        function: String,
+        reply: Reply<Box<ExplainDoc>>,
+    },
+    Log {
+        id: GraphId,
+        function: Option<String>,
+        attempt: Option<u32>,
+        by: Owner,
+        reply: Reply<Vec<LogPart>>,
+    },
     /// A piece of an attempt's log, from memory, from disk or from the segments.
-    LogChunk { attempt: AttemptId, offset: u64, reply: Reply<LogChunk> },
-    Progress { id: GraphId, reply: Reply<Box<ProgressDoc>> },
-    Devices { reply: Reply<Box<DevicesDoc>> },
-    Drain { device: String, drain: bool, reply: Reply<()> },
-    Snapshot { reply: Reply<Arc<Snapshot>> },
-    LauncherPid { reply: Reply<Option<u32>> },
+    LogChunk {
+        attempt: AttemptId,
+        offset: u64,
+        reply: Reply<LogChunk>,
+    },
+    Progress {
+        id: GraphId,
+        reply: Reply<Box<ProgressDoc>>,
+    },
+    Devices {
+        reply: Reply<Box<DevicesDoc>>,
+    },
+    Drain {
+        device: String,
+        drain: bool,
+        reply: Reply<()>,
+    },
+    Snapshot {
+        reply: Reply<Arc<Snapshot>>,
+    },
+    LauncherPid {
+        reply: Reply<Option<u32>>,
+    },
 }

@@ -7,6 +7,7 @@
 
 mod effects;
 mod input;
+mod locks;
 mod meta;
 mod outcome;
 mod owner;
@@ -17,6 +18,7 @@ mod views;
 
 pub(crate) use effects::Effects;
 pub(crate) use input::{Command, Input, LogPart, NewGraph, Refused, Reply};
+pub(crate) use locks::DeviceLocks;
 pub(crate) use meta::Meta;
 pub(crate) use owner::{Parts, Shell, ShellOptions, Stopped};
 pub(crate) use recovery::Found;

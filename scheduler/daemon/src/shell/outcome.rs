@@ -37,7 +37,8 @@ pub(crate) fn judge(inspection: &Inspection, outcome: &Outcome) -> (Event, Vec<u
             Some(with_tail(failure, &inspection.tail))
         }
         Ending::Signalled { signal } => {
-            let mut failure = Failure::new(Cause::User, format!("ended by signal {signal} ({})", signal_name(*signal)));
+            let mut failure =
+                Failure::new(Cause::User, format!("ended by signal {signal} ({})", signal_name(*signal)));
             failure.signal = Some(*signal);
             Some(with_tail(failure, &inspection.tail))
         }
@@ -62,7 +63,13 @@ pub(crate) fn judge(inspection: &Inspection, outcome: &Outcome) -> (Event, Vec<u
                 match failure.cause {
                     Cause::OutOfMemory => failure.place = Some(MemoryPlace::Host),
                     Cause::ValueLost => {
-                        lost.extend(inspection.inputs.iter().filter(|(path, _)| !path.exists()).map(|(_, task)| *task));
+                        lost.extend(
+                            inspection
+                                .inputs
+                                .iter()
+                                .filter(|(path, _)| !path.exists())
+                                .map(|(_, task)| *task),
+                        );
                         if lost.is_empty() {
                             // It is there and cannot be read: making it again is the way out.
                             lost.extend(inspection.inputs.iter().map(|(_, task)| *task));
@@ -74,7 +81,9 @@ pub(crate) fn judge(inspection: &Inspection, outcome: &Outcome) -> (Event, Vec<u
                 }
                 Some(failure)
             }
-            Err(error) => Some(Failure::new(Cause::WorkerDied, format!("its worker answered nonsense: {error}"))),
+            Err(error) => {
+                Some(Failure::new(Cause::WorkerDied, format!("its worker answered nonsense: {error}")))
+            }
         },
     };
     let failure = failure.or_else(|| settle_outputs(inspection).err());
@@ -215,7 +224,8 @@ mod tests {
 
     #[test]
     fn an_exhausted_gpu_is_told_from_the_log() {
-        let found = failure(&inspection("torch.OutOfMemoryError: CUDA out of memory."), Ending::Exited { code: 1 });
+        let found =
+            failure(&inspection("torch.OutOfMemoryError: CUDA out of memory."), Ending::Exited { code: 1 });
         assert_eq!((found.cause, found.place), (Cause::OutOfMemory, Some(MemoryPlace::Gpu)));
         assert_eq!(failure(&inspection("boom"), Ending::Exited { code: 3 }).cause, Cause::User);
     }

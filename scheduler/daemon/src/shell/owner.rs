@@ -8,13 +8,13 @@
 use super::effects::Effects;
 use super::input::{Command, Input, NewGraph, Refused, Reply};
 use super::sampler::Sampler;
-use super::{Meta, views};
+use super::{DeviceLocks, Meta, views};
 use dunnage_core::{GraphRun, Scheduler};
 use dunnage_devices::GpuEnv;
 use dunnage_exec::{EngineEvent, EnvBase, LocalEngine};
 use dunnage_model::{
-    AttemptId, Bytes, Cause, Code, Decision, DeviceId, Event, Fact, Failure, GraphId, Owner, ProcessUse, Submission,
-    TaskState, Time, Usage,
+    AttemptId, Bytes, Cause, Code, Decision, DeviceId, Event, Fact, Failure, GraphId, Owner, ProcessUse,
+    Submission, TaskState, Time, Usage,
 };
 use dunnage_store::{
     Batch, Class, Committer, Ended, EndedFilter, EnvStore, GraphRow, History, Notice, StoreClock, Write,
@@ -66,6 +66,13 @@ pub(crate) struct Stopped {
     pub(crate) idle: bool,
 }
 
+/// A claim that may go when the fact of its attempt's end is on disk, and whether a log lies beside it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claimed {
+    pub(crate) attempt: AttemptId,
+    pub(crate) has_log: bool,
+}
+
 pub(crate) type Answer = Box<dyn FnOnce(Result<(), Refused>) + Send>;
 
 /// See the module.
@@ -81,6 +88,7 @@ pub(crate) struct Shell {
     pub(crate) sender: mpsc::UnboundedSender<Input>,
     pub(crate) inputs: mpsc::UnboundedReceiver<Input>,
     pub(crate) sampler: Option<Sampler>,
+    pub(crate) locks: DeviceLocks,
     pub(crate) journal: Committer,
     pub(crate) next_graph: u64,
     pub(crate) next_seq: u64,
@@ -91,8 +99,8 @@ pub(crate) struct Shell {
     answers: Vec<Answer>,
     held_answers: VecDeque<(u64, Vec<Answer>)>,
     /// Claims that may go once the batch with this number is synced.
-    claims: VecDeque<(u64, AttemptId)>,
-    pub(crate) claims_now: Vec<AttemptId>,
+    claims: VecDeque<(u64, Claimed)>,
+    pub(crate) claims_now: Vec<Claimed>,
     waiters: BTreeMap<GraphId, Vec<Reply<()>>>,
     ended: VecDeque<GraphId>,
     wake: Option<Time>,
@@ -119,6 +127,7 @@ pub(crate) struct Parts {
     pub(crate) sender: mpsc::UnboundedSender<Input>,
     pub(crate) inputs: mpsc::UnboundedReceiver<Input>,
     pub(crate) sampler: Option<Sampler>,
+    pub(crate) locks: DeviceLocks,
     pub(crate) journal: Committer,
     pub(crate) next_graph: u64,
     pub(crate) next_seq: u64,
@@ -137,6 +146,7 @@ impl Shell {
             sender,
             inputs,
             sampler,
+            locks,
             journal,
             next_graph,
             next_seq,
@@ -153,6 +163,7 @@ impl Shell {
             sender,
             inputs,
             sampler,
+            locks,
             journal,
             next_graph,
             next_seq,
@@ -222,9 +233,8 @@ impl Shell {
                 let Self { broken, journal, engine, claims, effects, core, .. } = self;
                 // Everything is synced when the journal has stopped: claims and logs in memory may go.
                 if journal.stop().is_ok() && broken.is_none() {
-                    for (_, attempt) in claims {
-                        drop(engine.claims().remove(attempt));
-                        drop(std::fs::remove_file(effects.log_path(attempt)));
+                    for (_, claimed) in claims {
+                        remove_claim(&engine, &effects, claimed);
                     }
                 }
                 return Stopped { broken: broken.is_some(), idle: core.ledger().holdings().len() == 0 };
@@ -239,7 +249,13 @@ impl Shell {
     }
 
     /// Asks for a look at the devices.
-    pub(crate) fn look(&self) {
+    pub(crate) fn look(&mut self) {
+        let before = self.core.ledger().generation();
+        self.locks.keep(&mut self.core);
+        if self.core.ledger().generation() != before {
+            self.handle(Event::TimerFired);
+            self.flush();
+        }
         let Some(sampler) = &self.sampler else { return };
         let mut load: BTreeMap<DeviceId, Vec<ProcessUse>> = BTreeMap::new();
         for node in self.core.ledger().nodes() {
@@ -280,7 +296,7 @@ impl Shell {
         match input {
             Input::Command(command) => self.command(command),
             Input::Engine(event) => self.engine_event(event),
-            Input::Judged { attempt, event, lost } => self.judged(attempt, *event, &lost),
+            Input::Judged { attempt, event, lost, has_log } => self.judged(attempt, *event, &lost, has_log),
             Input::Notice(notice) => self.notice(notice),
             Input::Planned { graph, revision, plan } => self.handle(Event::Planned { graph, revision, plan }),
             Input::Sampled { samples, node } => self.sampled(samples, node),
@@ -358,7 +374,7 @@ impl Shell {
             self.handle_quietly(Event::ValueLost { task: attempt.task.graph.task(task) });
         }
         self.handle_quietly(event);
-        self.claims_now.push(attempt);
+        self.claims_now.push(Claimed { attempt, has_log: true });
         let rows = self.effects.pack_log(attempt);
         self.writes.extend(rows.into_iter().map(Write::Log));
     }
@@ -388,8 +404,9 @@ impl Shell {
             }
         } else {
             // Rows of graphs come before the facts about them, and ends after.
-            let (before, after): (Vec<Write>, Vec<Write>) =
-                std::mem::take(&mut self.writes).into_iter().partition(|write| matches!(write, Write::Graph(_)));
+            let (before, after): (Vec<Write>, Vec<Write>) = std::mem::take(&mut self.writes)
+                .into_iter()
+                .partition(|write| matches!(write, Write::Graph(_)));
             let mut writes = before;
             for (graph, facts) in std::mem::take(&mut self.facts) {
                 let body = encode_facts(&facts);
@@ -401,7 +418,8 @@ impl Shell {
             }
             writes.extend(after);
             let Some(number) = self.commit(writes, Class::Fact) else { return };
-            self.claims.extend(std::mem::take(&mut self.claims_now).into_iter().map(|attempt| (number, attempt)));
+            self.claims
+                .extend(std::mem::take(&mut self.claims_now).into_iter().map(|claimed| (number, claimed)));
             self.carry_out(decisions);
         }
         if !self.answers.is_empty() {
@@ -431,17 +449,17 @@ impl Shell {
         match notice {
             Notice::Committed { number } => {
                 while self.held_answers.front().is_some_and(|(held, _)| *held <= number) {
-                    for answer in self.held_answers.pop_front().map(|(_, answers)| answers).unwrap_or_default() {
+                    for answer in
+                        self.held_answers.pop_front().map(|(_, answers)| answers).unwrap_or_default()
+                    {
                         answer(Ok(()));
                     }
                 }
             }
             Notice::Synced { up_to } => {
                 while self.claims.front().is_some_and(|(number, _)| *number <= up_to) {
-                    if let Some((_, attempt)) = self.claims.pop_front() {
-                        drop(self.engine.claims().remove(attempt));
-                        // Its log lies in a segment now, if it wrote one.
-                        drop(std::fs::remove_file(self.effects.log_path(attempt)));
+                    if let Some((_, claimed)) = self.claims.pop_front() {
+                        remove_claim(&self.engine, &self.effects, claimed);
                     }
                 }
             }
@@ -517,9 +535,15 @@ impl Shell {
     /// Forgets the oldest ended graphs; the journal has them.
     fn put_away(&mut self) {
         let functions = |shell: &Self| -> u64 {
-            shell.ended.iter().filter_map(|id| shell.core.graph(*id)).map(|run| u64::from(run.graph.len())).sum()
+            shell
+                .ended
+                .iter()
+                .filter_map(|id| shell.core.graph(*id))
+                .map(|run| u64::from(run.graph.len()))
+                .sum()
         };
-        while self.ended.len() > 1 && (self.ended.len() > ENDED_MAX || functions(self) > ENDED_FUNCTIONS_MAX) {
+        while self.ended.len() > 1 && (self.ended.len() > ENDED_MAX || functions(self) > ENDED_FUNCTIONS_MAX)
+        {
             if let Some(id) = self.ended.pop_front()
                 && self.core.graph(id).is_some_and(|run| run.ended.is_some())
             {
@@ -545,10 +569,9 @@ impl Shell {
             EngineEvent::Started { attempt, pid } => {
                 self.pids.insert(attempt, pid);
                 let at = self.clock.now();
-                let is_kernel = self
-                    .core
-                    .graph(attempt.task.graph)
-                    .is_some_and(|run| matches!(run.graph.function(attempt.task.index).code, Code::Kernel { .. }));
+                let is_kernel = self.core.graph(attempt.task.graph).is_some_and(|run| {
+                    matches!(run.graph.function(attempt.task.index).code, Code::Kernel { .. })
+                });
                 if is_kernel {
                     // Kernels do not outlive the daemon, so nobody asks later when they began.
                     let mut decisions = Vec::new();
@@ -562,12 +585,13 @@ impl Shell {
             EngineEvent::NeverStarted { attempt } => {
                 self.forget_attempt(attempt);
                 // The claim that fenced it off has done its work once the fact is on disk.
-                self.claims_now.push(attempt);
+                self.claims_now.push(Claimed { attempt, has_log: false });
                 self.handle(Event::NeverStarted { attempt });
             }
             EngineEvent::Lost { attempt } => {
                 self.forget_attempt(attempt);
-                let failure = Box::new(Failure::new(Cause::WorkerDied, "its worker was ended with another call"));
+                let failure =
+                    Box::new(Failure::new(Cause::WorkerDied, "its worker was ended with another call"));
                 self.handle(Event::Failed { attempt, failure, usage: Usage::default() });
             }
             EngineEvent::LauncherLost { pid } => {
@@ -588,21 +612,23 @@ impl Shell {
             return;
         };
         let inspection = self.effects.inspection(run, self.metas.get(&attempt.task.graph), attempt, &outcome);
+        // A log of nothing was removed by its shim; of one that died nothing is known.
+        let has_log = outcome.log_bytes > 0 || matches!(outcome.ending, dunnage_exec::Ending::ShimDied);
         if inspection.outputs.iter().any(|(_, _, durable)| *durable) && outcome.is_success() {
             self.effects.inspecting += 1;
             let sender = self.sender.clone();
             tokio::task::spawn_blocking(move || {
                 let (event, lost) = super::outcome::judge(&inspection, &outcome);
-                drop(sender.send(Input::Judged { attempt, event: Box::new(event), lost }));
+                drop(sender.send(Input::Judged { attempt, event: Box::new(event), lost, has_log }));
             });
         } else {
             self.effects.inspecting += 1;
             let (event, lost) = super::outcome::judge(&inspection, &outcome);
-            self.judged(attempt, event, &lost);
+            self.judged(attempt, event, &lost, has_log);
         }
     }
 
-    fn judged(&mut self, attempt: AttemptId, event: Event, lost: &[u32]) {
+    fn judged(&mut self, attempt: AttemptId, event: Event, lost: &[u32], has_log: bool) {
         self.effects.inspecting = self.effects.inspecting.saturating_sub(1);
         for task in lost {
             self.handle(Event::ValueLost { task: attempt.task.graph.task(*task) });
@@ -617,9 +643,11 @@ impl Shell {
             .graph(attempt.task.graph)
             .is_some_and(|run| matches!(run.graph.function(attempt.task.index).code, Code::Command(_)));
         if is_command {
-            self.claims_now.push(attempt);
-            let rows = self.effects.pack_log(attempt);
-            self.writes.extend(rows.into_iter().map(Write::Log));
+            self.claims_now.push(Claimed { attempt, has_log });
+            if has_log {
+                let rows = self.effects.pack_log(attempt);
+                self.writes.extend(rows.into_iter().map(Write::Log));
+            }
         }
     }
 
@@ -634,7 +662,8 @@ impl Shell {
         if let Some(node) = node {
             self.handle(Event::NodeSeen(Arc::new(node)));
         }
-        let roots: BTreeMap<u32, AttemptId> = self.pids.iter().map(|(attempt, pid)| (*pid, *attempt)).collect();
+        let roots: BTreeMap<u32, AttemptId> =
+            self.pids.iter().map(|(attempt, pid)| (*pid, *attempt)).collect();
         let mut used: BTreeMap<AttemptId, Vec<(DeviceId, Bytes)>> = BTreeMap::new();
         for sample in samples {
             let reserved = self
@@ -756,10 +785,14 @@ impl Shell {
             }
             Command::Drain { device, drain, reply } => {
                 let found = self.core.ledger().nodes().flat_map(|node| &node.spec.gpus).find(|gpu| {
-                    gpu.device.to_string() == device || gpu.uuid == device || gpu.driver_index.to_string() == device
+                    gpu.device.to_string() == device
+                        || gpu.uuid == device
+                        || gpu.driver_index.to_string() == device
                 });
                 let answer = match found.map(|gpu| gpu.device) {
-                    None => Err(Refused::NotFound(format!("there is no GPU `{device}`: see `dunnage devices`"))),
+                    None => {
+                        Err(Refused::NotFound(format!("there is no GPU `{device}`: see `dunnage devices`")))
+                    }
                     Some(device) => {
                         self.core.set_drained(device, drain);
                         self.handle(Event::TimerFired);
@@ -857,6 +890,8 @@ impl Shell {
                 return;
             }
         };
+        self.locks.want(&new.graph);
+        self.locks.keep(&mut self.core);
         let submission = submission(&row, new.graph);
         let at = row.submitted_at;
         self.writes.push(Write::Graph(Box::new(row)));
@@ -881,7 +916,9 @@ impl Shell {
             Some(name) => match self.environments.get(name) {
                 Ok(Some(vars)) => vars,
                 Ok(None) => {
-                    return Err(Refused::Conflict(format!("the environment `{name}` is not known: send it first")));
+                    return Err(Refused::Conflict(format!(
+                        "the environment `{name}` is not known: send it first"
+                    )));
                 }
                 Err(error) => return Err(Refused::Broken(error.in_full())),
             },
@@ -896,12 +933,7 @@ impl Shell {
             }
             user
         };
-        Ok(Meta {
-            dir: row.dir.clone(),
-            base: EnvBase::new(vars),
-            user,
-            trace: row.trace.clone(),
-        })
+        Ok(Meta { dir: row.dir.clone(), base: EnvBase::new(vars), user, trace: row.trace.clone() })
     }
 
     fn queue_rows(&mut self) -> Result<Vec<dunnage_wire::api::QueueRow>, Refused> {
@@ -968,7 +1000,11 @@ impl Shell {
         Ok(())
     }
 
-    fn explain(&mut self, id: GraphId, function: &str) -> Result<Box<dunnage_wire::api::ExplainDoc>, Refused> {
+    fn explain(
+        &mut self,
+        id: GraphId,
+        function: &str,
+    ) -> Result<Box<dunnage_wire::api::ExplainDoc>, Refused> {
         let story = self.history.facts_of(id, 0).map_err(|error| Refused::Broken(error.in_full()))?;
         let memory = self.effects.memory_control();
         if self.core.graph(id).is_some() {
@@ -993,7 +1029,11 @@ impl Shell {
     }
 
     /// A piece of a log: of one that still grows, else of one that was packed.
-    fn log_chunk(&mut self, attempt: AttemptId, offset: u64) -> Result<dunnage_exec::logs::LogChunk, Refused> {
+    fn log_chunk(
+        &mut self,
+        attempt: AttemptId,
+        offset: u64,
+    ) -> Result<dunnage_exec::logs::LogChunk, Refused> {
         let broken = |error: dunnage_store::StoreError| Refused::Broken(error.in_full());
         let rows = self.history.logs_of(attempt).map_err(broken)?;
         if rows.is_empty() {
@@ -1053,6 +1093,14 @@ impl Shell {
     }
 }
 
+fn remove_claim(engine: &LocalEngine, effects: &Effects, claimed: Claimed) {
+    drop(engine.claims().remove(claimed.attempt));
+    if claimed.has_log {
+        // It lies in a segment now.
+        drop(std::fs::remove_file(effects.log_path(claimed.attempt)));
+    }
+}
+
 async fn sleep(pause: Option<Duration>) {
     if let Some(pause) = pause {
         tokio::time::sleep(pause).await;
@@ -1077,7 +1125,8 @@ pub(crate) fn no_graph(id: GraphId) -> Refused {
 }
 
 fn no_function(run: &GraphRun, name: &str) -> Refused {
-    let near = dunnage_model::nearest(name, run.graph.functions().iter().map(|function| function.id.as_str()));
+    let near =
+        dunnage_model::nearest(name, run.graph.functions().iter().map(|function| function.id.as_str()));
     Refused::NotFound(match near {
         Some(near) => format!("graph {} has no function `{name}`: did you mean `{near}`?", run.id),
         None => format!("graph {} has no function `{name}`: `dunnage status {}` lists them", run.id, run.id),

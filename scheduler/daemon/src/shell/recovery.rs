@@ -86,6 +86,10 @@ impl Shell {
                 }
             }
         }
+        for run in self.core.graphs() {
+            self.locks.want(&run.graph);
+        }
+        self.locks.keep(&mut self.core);
         self.learn_of_open_attempts(&mut found).await;
         if self.engine.runtime_lost() {
             self.clear_runtime();
@@ -94,7 +98,8 @@ impl Shell {
         let now = self.clock.now();
         self.core.resume(now, &mut decisions);
         self.gather(now, decisions);
-        let over: Vec<GraphId> = self.core.graphs().filter(|run| run.ended.is_some()).map(|run| run.id).collect();
+        let over: Vec<GraphId> =
+            self.core.graphs().filter(|run| run.ended.is_some()).map(|run| run.id).collect();
         for id in over {
             self.note_end(id);
         }
@@ -142,7 +147,7 @@ impl Shell {
                 }
                 Recovered::NeverStarted => {
                     found.never_started += 1;
-                    self.claims_now.push(attempt);
+                    self.claims_now.push(super::owner::Claimed { attempt, has_log: false });
                     self.handle_quietly(Event::NeverStarted { attempt });
                 }
                 Recovered::Died => {

@@ -7,7 +7,9 @@ use dunnage_core::GraphRun;
 use dunnage_devices::{GpuEnv, cpus_near, environment};
 use dunnage_exec::values::{Medium, ValueStore};
 use dunnage_exec::{AttemptSpec, EnvRef, Work, WorkerKey};
-use dunnage_model::{Arg, AttemptId, Code, Extras, Graph, NodeSpec, Placement, Span, TaskState, ValueId, expand};
+use dunnage_model::{
+    Arg, AttemptId, Code, Extras, Graph, NodeSpec, Placement, Span, TaskState, ValueId, expand,
+};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -64,7 +66,8 @@ pub(crate) fn attempt_spec(
                 threads: placement.cpus.threads(),
                 donated: Vec::new(),
             };
-            let payload = rmp_serde::to_vec(&call).map_err(|error| format!("cannot encode the call: {error}"))?;
+            let payload =
+                rmp_serde::to_vec(&call).map_err(|error| format!("cannot encode the call: {error}"))?;
             Work::Kernel { payload, worker: WorkerKey::default() }
         }
         Code::Command(words) => command(context, id, placement, extras, words, &args, outputs)?,
@@ -115,7 +118,8 @@ pub(crate) fn find_outputs(values: &ValueStore, graph: &Graph, id: AttemptId) ->
         .map(|(index, output)| {
             let value = ValueId { producer: id.task, index };
             let found = values.locate(value, id.attempt, output.kind).ok().flatten();
-            found.map_or_else(|| values.path(value, id.attempt, output.kind, Medium::Disk), |found| found.path)
+            found
+                .map_or_else(|| values.path(value, id.attempt, output.kind, Medium::Disk), |found| found.path)
         })
         .collect()
 }
@@ -144,7 +148,8 @@ fn command(
         }
         argv.push(expand_word(context, word, id, placement, args, outputs, &mut port));
     }
-    let own = |text: &str, port: &mut Option<u16>| expand_word(context, text, id, placement, args, outputs, port);
+    let own =
+        |text: &str, port: &mut Option<u16>| expand_word(context, text, id, placement, args, outputs, port);
     let mut overrides = variables(context, id, placement, args, outputs)?;
     for (name, value) in &extras.env {
         let value = own(value, &mut port);
@@ -207,7 +212,8 @@ fn variables(
                 let file = context.scratch.join(format!("{id}.arg{index}.json"));
                 let list: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
                 let text = serde_json::to_string(&list).map_err(|error| error.to_string())?;
-                std::fs::write(&file, text).map_err(|error| format!("cannot write `{}`: {error}", file.display()))?;
+                std::fs::write(&file, text)
+                    .map_err(|error| format!("cannot write `{}`: {error}", file.display()))?;
                 file.display().to_string()
             }
         };
@@ -326,4 +332,3 @@ pub(crate) fn missing_inputs(graph: &Graph, dir: &Path) -> BTreeMap<String, Path
         .filter(|(_, path)| !path.exists())
         .collect()
 }
-

@@ -3,13 +3,11 @@
 use super::translate::value_path;
 use dunnage_core::{GraphRun, Ledger, Scheduler};
 use dunnage_exec::values::ValueStore;
-use dunnage_model::{
-    DeviceId, Event, Health, MilliCores, Need, OutputKind, TaskCounts, TaskState, Time,
-};
+use dunnage_model::{DeviceId, Event, Health, MilliCores, Need, OutputKind, TaskCounts, TaskState, Time};
 use dunnage_store::{FactRow, StoreClock};
 use dunnage_wire::api::{
-    CpuDoc, DeviceUseDoc, DevicesDoc, ExplainDoc, ExplainOptionDoc, FunctionDoc, GpuDoc, MigDoc, OutputDoc, ProgressDoc, QueueRow,
-    StatusDoc, StoryDoc,
+    CpuDoc, DeviceUseDoc, DevicesDoc, ExplainDoc, ExplainOptionDoc, FunctionDoc, GpuDoc, MigDoc, OutputDoc,
+    ProgressDoc, QueueRow, StatusDoc, StoryDoc,
 };
 use dunnage_wire::journal::decode_facts;
 use std::collections::BTreeMap;
@@ -48,7 +46,8 @@ pub(crate) fn queue_row(run: &GraphRun, strategy: &str, clock: &StoreClock) -> Q
 /// A graph with all its functions.
 pub(crate) fn status(run: &GraphRun, core: &Scheduler, values: &ValueStore, clock: &StoreClock) -> StatusDoc {
     let strategy = core.strategy_of(run);
-    let TaskCounts { functions: _, queued, running, succeeded, failed, cancelled, compensated } = run.counts();
+    let TaskCounts { functions: _, queued, running, succeeded, failed, cancelled, compensated } =
+        run.counts();
     let zero = run.started_at.unwrap_or(run.submitted_at);
     let since = |at: Time| at.since(zero).as_secs_f64();
     let rows: Vec<_> = (0..run.graph.len()).map(|task| run.row(task)).collect();
@@ -100,7 +99,8 @@ pub(crate) fn status(run: &GraphRun, core: &Scheduler, values: &ValueStore, cloc
             }
         })
         .collect();
-    let (critical_path, critical_path_s) = if run.ended.is_some() { critical_path(run) } else { (Vec::new(), None) };
+    let (critical_path, critical_path_s) =
+        if run.ended.is_some() { critical_path(run) } else { (Vec::new(), None) };
     StatusDoc {
         id: run.id.to_string(),
         graph: run.graph.name.clone(),
@@ -132,7 +132,8 @@ fn expected_makespan(run: &GraphRun) -> Option<f64> {
 
 /// How far a graph is.
 pub(crate) fn progress(run: &GraphRun, core: &Scheduler, clock: &StoreClock) -> ProgressDoc {
-    let TaskCounts { functions, queued, running, succeeded, failed, cancelled, compensated: _ } = run.counts();
+    let TaskCounts { functions, queued, running, succeeded, failed, cancelled, compensated: _ } =
+        run.counts();
     let end = run.ended_at.unwrap_or_else(|| clock.now());
     let mut devices = Vec::new();
     for node in core.ledger().nodes() {
@@ -186,7 +187,10 @@ fn outputs(run: &GraphRun, task: u32, values: &ValueStore) -> Vec<OutputDoc> {
             let path = if there { value_path(values, run, task, index) } else { None };
             let value = path.as_ref().filter(|_| output.kind == OutputKind::Json).and_then(|path| {
                 let small = std::fs::metadata(path).is_ok_and(|meta| meta.len() <= INLINE_MAX);
-                small.then(|| std::fs::read(path).ok()).flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok())
+                small
+                    .then(|| std::fs::read(path).ok())
+                    .flatten()
+                    .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             });
             OutputDoc {
                 kind: output.kind.word().to_owned(),
@@ -236,7 +240,8 @@ fn device_use(run: &GraphRun, ledger: &Ledger, makespan: f64) -> Vec<DeviceUseDo
     let mut uses: BTreeMap<DeviceId, (u64, f64, f64)> = BTreeMap::new();
     for slot in run.slots() {
         let Some(record) = &slot.record else { continue };
-        let (Some(placement), Some(start)) = (&record.placement, record.started_at.or(record.placed_at)) else {
+        let (Some(placement), Some(start)) = (&record.placement, record.started_at.or(record.placed_at))
+        else {
             continue;
         };
         let took = record.ended_at.unwrap_or(start).since(start).as_secs_f64();
@@ -248,7 +253,9 @@ fn device_use(run: &GraphRun, ledger: &Ledger, makespan: f64) -> Vec<DeviceUseDo
         for grant in &placement.gpus {
             let share = if grant.share.0 == 0 {
                 // Memory alone was given: its part of the memory stands for its part of the GPU.
-                ledger.gpu(grant.device).map_or(0.0, |(_, spec)| grant.memory.0 as f64 / spec.memory.0.max(1) as f64)
+                ledger
+                    .gpu(grant.device)
+                    .map_or(0.0, |(_, spec)| grant.memory.0 as f64 / spec.memory.0.max(1) as f64)
             } else {
                 f64::from(grant.share.0) / 1000.0
             };
@@ -330,7 +337,11 @@ pub(crate) fn devices(ledger: &Ledger, notes: &[String]) -> DevicesDoc {
             allocated: f64::from(given.0) / 1000.0,
         },
         memory_bytes: spec.memory.0,
-        memory_used_bytes: node.sample.as_ref().and_then(|(_, sample)| sample.memory_used).map(|bytes| bytes.0),
+        memory_used_bytes: node
+            .sample
+            .as_ref()
+            .and_then(|(_, sample)| sample.memory_used)
+            .map(|bytes| bytes.0),
         gpus,
         custom: spec.custom.clone(),
         notes: notes.to_vec(),
@@ -403,18 +414,26 @@ fn told(event: &Event, task: u32) -> Option<String> {
                 .iter()
                 .map(|grant| format!(", {} of {}", grant.memory, grant.device))
                 .collect::<String>(),
-            placement.predicted.map_or("an unknown time".to_owned(), |span| format!("{span} ({})", placement.basis.word())),
+            placement
+                .predicted
+                .map_or("an unknown time".to_owned(), |span| format!("{span} ({})", placement.basis.word())),
         )),
         Event::Started { attempt } if mine(attempt) => Some(format!("attempt {} started", attempt.attempt.0)),
-        Event::Finished { attempt, .. } if mine(attempt) => Some(format!("attempt {} succeeded", attempt.attempt.0)),
+        Event::Finished { attempt, .. } if mine(attempt) => {
+            Some(format!("attempt {} succeeded", attempt.attempt.0))
+        }
         Event::Failed { attempt, failure, .. } if mine(attempt) => {
             Some(format!("attempt {} failed ({}): {}", attempt.attempt.0, failure.cause, failure.message))
         }
         Event::NeverStarted { attempt } if mine(attempt) => {
             Some(format!("attempt {} never started; placed anew", attempt.attempt.0))
         }
-        Event::ValueLost { task: lost } if lost.index == task => Some("its value was lost; it is made again".to_owned()),
-        Event::Cancelled { task: Some(cancelled), .. } if *cancelled == task => Some("cancelled by its owner".to_owned()),
+        Event::ValueLost { task: lost } if lost.index == task => {
+            Some("its value was lost; it is made again".to_owned())
+        }
+        Event::Cancelled { task: Some(cancelled), .. } if *cancelled == task => {
+            Some("cancelled by its owner".to_owned())
+        }
         Event::Cancelled { task: None, .. } => Some("its graph was cancelled by its owner".to_owned()),
         Event::HeldBack { .. } => Some("its graph was held".to_owned()),
         Event::Released { .. } => Some("its graph was released".to_owned()),

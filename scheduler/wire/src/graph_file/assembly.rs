@@ -102,12 +102,20 @@ impl Assembly {
 /// may only follow from those problems (an output that was misspelled is missing) is left out.
 fn add_references(problems: &mut Vec<Problem>, spec: GraphSpec, max: usize) {
     let own = |problem: &Problem| {
-        ["no function has this id", "two functions have one", "functions wait for each other", "no value has this name"]
-            .iter()
-            .any(|start| problem.message.starts_with(start))
+        [
+            "no function has this id",
+            "two functions have one",
+            "functions wait for each other",
+            "no value has this name",
+        ]
+        .iter()
+        .any(|start| problem.message.starts_with(start))
     };
     // Where ids themselves are wrong, any reference may only seem so.
-    if problems.iter().any(|problem| [".id", ".foreach", ".family"].iter().any(|key| problem.place.contains(key))) {
+    if problems
+        .iter()
+        .any(|problem| [".id", ".foreach", ".family"].iter().any(|key| problem.place.contains(key)))
+    {
         return;
     }
     if let Err(more) = dunnage_model::Graph::build(spec, &dunnage_model::Limits::default()) {

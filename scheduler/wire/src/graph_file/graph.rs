@@ -4,7 +4,7 @@ use super::keys::{GRAPH, TOLERANCE, unknown_key};
 use super::node::Node;
 use super::report::{Place, Report};
 use super::scalar;
-use dunnage_model::{GraphSpec, OnFailure, Order, Tolerance};
+use dunnage_model::{GraphSpec, OnFailure, Order, Problem, Tolerance, nearest};
 use std::collections::BTreeMap;
 
 const PRIORITY_MAX: i64 = 1_000_000;
@@ -21,7 +21,7 @@ pub(crate) fn graph(node: &Node<'_>, at: &Place<'_>, spec: &mut GraphSpec, repor
         let here = at.key(key);
         match key.as_ref() {
             "name" => spec.name = scalar::name(node, &here, report),
-            "strategy" => spec.strategy = scalar::name(node, &here, report),
+            "strategy" => spec.strategy = strategy(node, &here, report),
             "order" => spec.order = scalar::word(node, &here, &Order::NAMES, report).unwrap_or_default(),
             "tolerance" => spec.tolerance = tolerance(node, &here, report).unwrap_or_default(),
             "on_failure" => spec.on_failure = scalar::word(node, &here, &ON_FAILURE, report),
@@ -81,4 +81,39 @@ fn inputs(node: &Node<'_>, at: &Place<'_>, report: &mut Report) -> BTreeMap<Stri
         }
     }
     inputs
+}
+
+/// Every strategy that the format knows; a version may not have all of them yet.
+const STRATEGIES: [&str; 19] = [
+    "auto",
+    "best-fit",
+    "cost-optimised",
+    "cpop",
+    "dot-product",
+    "energy-optimised",
+    "fgd",
+    "first-available",
+    "gpu-clustering",
+    "gpu-packing",
+    "heft",
+    "load-balanced",
+    "max-min",
+    "mct",
+    "min-min",
+    "peft",
+    "random",
+    "sufferage",
+    "time-optimised",
+];
+
+fn strategy(node: &Node<'_>, place: &Place<'_>, report: &mut Report) -> Option<String> {
+    let name = scalar::name(node, place, report)?;
+    if !STRATEGIES.contains(&name.as_str()) {
+        let problem = Problem::new(place.to_string(), "no strategy has this name").value(&name);
+        report.add(problem.hint(match nearest(&name, STRATEGIES) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are {}", STRATEGIES.join(", ")),
+        }));
+    }
+    Some(name)
 }
