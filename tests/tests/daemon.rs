@@ -103,6 +103,23 @@ fn logs_are_followed_and_outlive_the_daemon() {
 }
 
 #[test]
+fn following_ends_whenever_the_task_does() {
+    let home = Home::new();
+    let _daemon = home.daemon("");
+    // Short tasks end at every moment of a follower's life.
+    for n in 1..=25 {
+        let id = home.call("submit --parsable -- sh -c").arg(format!("sleep 0.0{}; echo done", n % 5)).ok();
+        let id = id.out.trim().to_owned();
+        until("a start", || {
+            let status = home.call("status --json").arg(id.as_str()).ok().json();
+            (function(&status, "job")["state"] != "queued").then_some(())
+        });
+        assert_eq!(home.call("logs -f").arg(format!("{id}/job")).ok().out, "done\n");
+        assert_eq!(home.call("run -- sh -c").arg("echo a; echo b").ok().out, "a\nb\n");
+    }
+}
+
+#[test]
 fn logs_of_each_attempt_are_kept() {
     let home = Home::new();
     let _daemon = home.daemon("");

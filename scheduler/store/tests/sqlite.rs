@@ -5,8 +5,8 @@ mod common;
 use common::{ended, facts, graph, opened};
 use dunnage_model::{Attempt, AttemptId, Event, Fact, GraphId, GraphState, Owner, Time, Usage};
 use dunnage_store::{
-    Batch, Class, Damage, EndedFilter, Journal, LogRow, Notice, Place, Reader, SqliteJournal, StateDir,
-    StoreError, SystemClocks, Write,
+    Damage, EndedFilter, Journal, LogRow, Place, Reader, SqliteJournal, StateDir, StoreError, SystemClocks,
+    Write,
 };
 use dunnage_wire::journal::{decode_facts, encode_facts};
 use std::fs;

@@ -46,10 +46,10 @@ pub(crate) fn main() -> i32 {
 
 fn dispatch(context: &mut Context, verb: Verb) -> Result<i32, Failure> {
     match verb {
-        Verb::Schema => return schema::schema(context),
-        Verb::Completions { shell } => return completions::completions(shell),
-        Verb::Config { what: args::ConfigVerb::Show } => return config_show::show(context),
-        Verb::Plan { graph, strategy } => return plan::plan(context, &graph, strategy),
+        Verb::Schema => schema::schema(context),
+        Verb::Completions { shell } => completions::completions(shell),
+        Verb::Config { what: args::ConfigVerb::Show } => config_show::show(context),
+        Verb::Plan { graph, strategy } => plan::plan(context, &graph, strategy),
         other => runtime()?.block_on(async {
             match other {
                 Verb::Run(args) => run::run(context, args).await,

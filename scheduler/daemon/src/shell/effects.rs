@@ -53,13 +53,13 @@ impl Effects {
         }
     }
 
-    pub(crate) fn submit(&self, engine: &mut LocalEngine, batch: Vec<AttemptSpec>) {
+    pub(crate) fn submit(engine: &mut LocalEngine, batch: Vec<AttemptSpec>) {
         if !batch.is_empty() {
             engine.submit(batch);
         }
     }
 
-    pub(crate) fn kill(&self, engine: &mut LocalEngine, core: &Scheduler, attempt: AttemptId) {
+    pub(crate) fn kill(engine: &mut LocalEngine, core: &Scheduler, attempt: AttemptId) {
         if let Some(run) = core.graph(attempt.task.graph) {
             let (signal, grace) = translate::ending(&run.graph, attempt.task.index);
             engine.cancel(attempt, signal, grace);

@@ -47,7 +47,7 @@ impl DeviceLocks {
                     core.set_held_elsewhere(device, None);
                 }
                 Err(error @ GpuLockError::Held { .. }) => {
-                    core.set_held_elsewhere(device, Some(error.to_string()))
+                    core.set_held_elsewhere(device, Some(error.to_string()));
                 }
                 Err(error @ GpuLockError::Io { .. }) => {
                     // Without locks we are no worse off than programs that know nothing of them.

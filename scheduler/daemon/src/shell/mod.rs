@@ -5,13 +5,17 @@
 //! with decisions, the facts go to the journal, and only when they are committed are the decisions
 //! carried out and the requests answered.
 
+mod commands;
 mod effects;
 mod input;
 mod locks;
 mod meta;
+mod orders;
 mod outcome;
 mod owner;
+mod queries;
 mod recovery;
+mod reports;
 mod sampler;
 mod translate;
 mod views;

@@ -1,8 +1,9 @@
 //! From what the store holds to a running shell: graphs are built from their texts, facts replayed, and
 //! what became of open attempts is learned from their claims.
 
+use super::commands::submission;
 use super::input::Refused;
-use super::owner::{Shell, submission};
+use super::owner::Shell;
 use crate::accept;
 use dunnage_core::Scheduler;
 use dunnage_exec::Recovered;

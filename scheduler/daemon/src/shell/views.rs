@@ -409,11 +409,9 @@ fn told(event: &Event, task: u32) -> Option<String> {
             placement.main_device(),
             placement.cpus,
             if placement.memory.0 > 0 { format!(", {} of RAM", placement.memory) } else { String::new() },
-            placement
-                .gpus
-                .iter()
-                .map(|grant| format!(", {} of {}", grant.memory, grant.device))
-                .collect::<String>(),
+            placement.gpus.iter().fold(String::new(), |text, grant| {
+                text + &format!(", {} of {}", grant.memory, grant.device)
+            }),
             placement
                 .predicted
                 .map_or("an unknown time".to_owned(), |span| format!("{span} ({})", placement.basis.word())),

@@ -1,0 +1,199 @@
+//! What engine and devices report: attempts that began and ended, what they left behind, who uses what.
+
+use super::owner::{Claimed, LOGS_EVERY, Shell};
+use super::{Input, outcome};
+use dunnage_exec::{Ending, EngineEvent, Outcome};
+use dunnage_model::{
+    AttemptId, Bytes, Cause, Code, DeviceId, DeviceSample, Event, Failure, NodeSpec, ProcessUse, Usage,
+};
+use dunnage_store::Write;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+impl Shell {
+    pub(super) fn engine_event(&mut self, event: EngineEvent) {
+        match event {
+            EngineEvent::Started { attempt, pid } => {
+                self.pids.insert(attempt, pid);
+                let at = self.clock.now();
+                let is_kernel = self.core.graph(attempt.task.graph).is_some_and(|run| {
+                    matches!(run.graph.function(attempt.task.index).code, Code::Kernel { .. })
+                });
+                if is_kernel {
+                    // Kernels do not outlive the daemon, so nobody asks later when they began.
+                    let mut decisions = Vec::new();
+                    self.core.handle(at, Event::Started { attempt }, &mut decisions);
+                    self.gather(at, decisions);
+                } else {
+                    self.handle_at(at, Event::Started { attempt });
+                }
+            }
+            EngineEvent::Ended { attempt, outcome } => self.inspect(attempt, *outcome),
+            EngineEvent::NeverStarted { attempt } => {
+                self.forget_attempt(attempt);
+                // The claim that fenced it off has done its work once the fact is on disk.
+                self.claims_now.push(Claimed { attempt, has_log: false });
+                self.handle(Event::NeverStarted { attempt });
+            }
+            EngineEvent::Lost { attempt } => {
+                self.forget_attempt(attempt);
+                let failure =
+                    Box::new(Failure::new(Cause::WorkerDied, "its worker was ended with another call"));
+                self.handle(Event::Failed { attempt, failure, usage: Usage::default() });
+            }
+            EngineEvent::LauncherLost { pid } => {
+                eprintln!("dunnage: the launcher (process {pid}) is gone; what it had started is watched");
+            }
+            EngineEvent::LauncherUnavailable { why } => {
+                eprintln!("dunnage: no launcher can be started, so no command can: {why}");
+            }
+        }
+    }
+
+    /// What an attempt left behind that ended while nobody looked.
+    pub(crate) fn inspect_recovered(&mut self, attempt: AttemptId, outcome: Outcome) {
+        let Some(run) = self.core.graph(attempt.task.graph) else { return };
+        let inspection = self.effects.inspection(run, self.metas.get(&attempt.task.graph), attempt, &outcome);
+        let (event, lost) = outcome::judge(&inspection, &outcome);
+        for task in lost {
+            self.handle_quietly(Event::ValueLost { task: attempt.task.graph.task(task) });
+        }
+        self.handle_quietly(event);
+        self.claims_now.push(Claimed { attempt, has_log: true });
+        let rows = self.effects.pack_log(attempt);
+        self.writes.extend(rows.into_iter().map(Write::Log));
+    }
+
+    /// Looks at what an ended attempt left behind: at once where that is quick, beside the loop where
+    /// something must be synced to disk.
+    pub(super) fn inspect(&mut self, attempt: AttemptId, outcome: Outcome) {
+        let Some(run) = self.core.graph(attempt.task.graph) else {
+            // Of a graph that was put away: nothing depends on it any more.
+            drop(self.engine.claims().remove(attempt));
+            return;
+        };
+        let inspection = self.effects.inspection(run, self.metas.get(&attempt.task.graph), attempt, &outcome);
+        // A log of nothing was removed by its shim; of one that died nothing is known.
+        let has_log = outcome.log_bytes > 0 || matches!(outcome.ending, Ending::ShimDied);
+        if inspection.outputs.iter().any(|(_, _, durable)| *durable) && outcome.is_success() {
+            self.effects.inspecting += 1;
+            let sender = self.sender.clone();
+            tokio::task::spawn_blocking(move || {
+                let (event, lost) = outcome::judge(&inspection, &outcome);
+                drop(sender.send(Input::Judged { attempt, event: Box::new(event), lost, has_log }));
+            });
+        } else {
+            self.effects.inspecting += 1;
+            let (event, lost) = outcome::judge(&inspection, &outcome);
+            self.judged(attempt, event, &lost, has_log);
+        }
+    }
+
+    pub(super) fn judged(&mut self, attempt: AttemptId, event: Event, lost: &[u32], has_log: bool) {
+        self.effects.inspecting = self.effects.inspecting.saturating_sub(1);
+        for task in lost {
+            self.handle(Event::ValueLost { task: attempt.task.graph.task(*task) });
+        }
+        for (name, value) in self.effects.reports(attempt) {
+            self.handle(Event::Reported { task: attempt.task, name, value });
+        }
+        self.forget_attempt(attempt);
+        self.handle(event);
+        let is_command = self
+            .core
+            .graph(attempt.task.graph)
+            .is_some_and(|run| matches!(run.graph.function(attempt.task.index).code, Code::Command(_)));
+        if is_command {
+            self.claims_now.push(Claimed { attempt, has_log });
+            if has_log {
+                let rows = self.effects.pack_log(attempt);
+                self.writes.extend(rows.into_iter().map(Write::Log));
+            }
+        }
+    }
+
+    pub(super) fn forget_attempt(&mut self, attempt: AttemptId) {
+        // Nobody listening is fine.
+        let _ = self.ended_attempts.send(attempt);
+        self.pids.remove(&attempt);
+        self.gpu_used.remove(&attempt);
+    }
+
+    pub(super) fn sampled(&mut self, samples: Vec<DeviceSample>, node: Option<NodeSpec>) {
+        if let Some(node) = node {
+            self.handle(Event::NodeSeen(Arc::new(node)));
+        }
+        let roots: BTreeMap<u32, AttemptId> =
+            self.pids.iter().map(|(attempt, pid)| (*pid, *attempt)).collect();
+        let mut used: BTreeMap<AttemptId, Vec<(DeviceId, Bytes)>> = BTreeMap::new();
+        for sample in samples {
+            let reserved = self
+                .core
+                .ledger()
+                .gpu(sample.device)
+                .map_or(Bytes::ZERO, |(gpu, _)| Bytes(gpu.memory_held.max(0) as u64));
+            for process in &sample.processes {
+                if let Some(attempt) = crate::tree::owner_of(process.pid, &roots)
+                    && let Some(memory) = process.memory
+                {
+                    let list = used.entry(attempt).or_default();
+                    match list.iter_mut().find(|(device, _)| *device == sample.device) {
+                        Some((_, sum)) => *sum = sum.saturating_add(memory),
+                        None => list.push((sample.device, memory)),
+                    }
+                }
+            }
+            let own = std::process::id();
+            let ours = |pid: u32| pid == own || crate::tree::owner_of(pid, &roots).is_some();
+            let foreign =
+                dunnage_devices::foreign_memory(&sample, &ours, reserved, self.options.ignore_foreign_below)
+                    .unwrap_or_default();
+            self.handle(Event::DeviceSampled { sample: Box::new(sample), foreign });
+        }
+        self.gpu_used = used;
+    }
+
+    pub(super) fn keep_logs(&mut self) {
+        let now = self.clock.now();
+        let core = &self.core;
+        let old = self.pids.keys().copied().filter(|attempt| {
+            core.graph(attempt.task.graph).is_some_and(|run| {
+                let task = attempt.task.index;
+                let begun = run.slots()[task as usize].record.as_ref().and_then(|record| record.placed_at);
+                matches!(run.graph.function(task).code, Code::Command(_))
+                    && begun.is_some_and(|at| now.since(at).to_std() >= LOGS_EVERY)
+            })
+        });
+        self.effects.keep_logs(old);
+    }
+
+    /// Asks for a look at the devices.
+    pub(crate) fn look(&mut self) {
+        let before = self.core.ledger().generation();
+        self.locks.keep(&mut self.core);
+        if self.core.ledger().generation() != before {
+            self.handle(Event::TimerFired);
+            self.flush();
+        }
+        let Some(sampler) = &self.sampler else { return };
+        let mut load: BTreeMap<DeviceId, Vec<ProcessUse>> = BTreeMap::new();
+        for node in self.core.ledger().nodes() {
+            for gpu in &node.gpus {
+                load.insert(gpu.device, Vec::new());
+            }
+        }
+        for (attempt, placement) in self.core.ledger().holdings() {
+            let Some(pid) = self.pids.get(attempt) else { continue };
+            for grant in &placement.gpus {
+                // A task that was given memory alone is taken to use a tenth of the cores.
+                let share = if grant.share.0 == 0 { 0.1 } else { f64::from(grant.share.0) / 1000.0 };
+                load.entry(grant.device).or_default().push(ProcessUse {
+                    pid: *pid,
+                    memory: Some(grant.memory),
+                    sm_share: Some(share),
+                });
+            }
+        }
+        sampler.ask(load.into_iter().collect());
+    }
+}
