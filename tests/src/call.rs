@@ -6,6 +6,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::{Seek, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,11 +17,12 @@ pub struct Call {
     command: Command,
     words: String,
     scratch: PathBuf,
+    input: Option<File>,
 }
 
 impl Call {
     pub(crate) fn new(command: Command, scratch: PathBuf) -> Self {
-        Self { command, words: String::new(), scratch }
+        Self { command, words: String::new(), scratch, input: None }
     }
 
     /// Adds arguments, split at spaces.
@@ -49,6 +51,23 @@ impl Call {
         self
     }
 
+    /// Runs it as another user; only root may.
+    pub fn user(mut self, id: u32) -> Self {
+        self.command.uid(id).gid(id);
+        self
+    }
+
+    /// Gives it this to read; otherwise it reads nothing.
+    ///
+    /// # Panics
+    /// There is no place for a temporary file.
+    pub fn input(mut self, text: &str) -> Self {
+        let mut file = tempfile::tempfile_in(&self.scratch).expect("a temporary file");
+        file.write_all(text.as_bytes()).and_then(|()| file.rewind()).expect("written");
+        self.input = Some(file);
+        self
+    }
+
     /// Starts it in a process group of its own, as a shell does.
     ///
     /// # Panics
@@ -56,7 +75,8 @@ impl Call {
     pub fn start(mut self) -> Running {
         let place = tempfile::tempdir_in(&self.scratch).expect("a folder for what it prints");
         let file = |name: &str| File::create(place.path().join(name)).expect("a file for what it prints");
-        self.command.stdin(Stdio::null()).stdout(file("out")).stderr(file("err")).process_group(0);
+        let input = self.input.take().map_or_else(Stdio::null, Stdio::from);
+        self.command.stdin(input).stdout(file("out")).stderr(file("err")).process_group(0);
         let child = self.command.spawn().unwrap_or_else(|error| panic!("`{}`: {error}", self.words));
         Running { child, words: self.words, place }
     }
@@ -129,9 +149,8 @@ impl Running {
             if let Some(status) = self.child.try_wait().expect("it is our child") {
                 break status;
             }
-            if begin.elapsed() > PATIENCE {
-                panic!("waited in vain: {what}; out: {}; err: {}", self.out(), self.err());
-            }
+            let late = begin.elapsed() > PATIENCE;
+            assert!(!late, "waited in vain: {what}; out: {}; err: {}", self.out(), self.err());
             std::thread::sleep(std::time::Duration::from_millis(3));
         };
         Ended {

@@ -8,6 +8,7 @@ use crate::wait::until;
 use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -96,7 +97,12 @@ impl Home {
 
     /// A call of the program; words are split at spaces.
     pub fn call(&self, words: &str) -> Call {
-        let mut command = Command::new(crate::dunnage());
+        self.call_of(&crate::dunnage(), words)
+    }
+
+    /// A call of a copy of the program.
+    pub fn call_of(&self, program: &Path, words: &str) -> Call {
+        let mut command = Command::new(program);
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -143,6 +149,20 @@ impl Home {
     /// The living processes that come from this home.
     pub fn processes(&self) -> Vec<Process> {
         marked(&format!("{MARK}={}", self.folder.path().display()))
+    }
+
+    /// Lets other users in, with the program.
+    ///
+    /// # Panics
+    /// The modes cannot be set.
+    pub fn let_others_in(&self) -> PathBuf {
+        for folder in [self.folder.path(), self.runtime()] {
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("our own folder");
+        }
+        // The build's folder may be closed to them.
+        let program = self.path("program");
+        fs::copy(crate::dunnage(), &program).expect("a copy of the program");
+        program
     }
 
     /// Waits until nothing that came from this home runs any more.

@@ -3,7 +3,6 @@
 use dunnage_tests::{Home, ask, has_keys, raw};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 /// Makes sure that a graph is refused with all of these texts, as text and as JSON, and leaves nothing.
 fn refused(graph: &str, texts: &[&str]) {
@@ -369,7 +368,7 @@ fn clients_that_stall_hold_up_nobody() {
     home.diary().each_exactly_once(1);
     // A client that sends nothing is given up in the end.
     let mut silent = stall("GET / HTTP/1.1\r\n");
-    silent.set_read_timeout(Some(Duration::from_secs(60))).expect("a time limit");
+    silent.set_read_timeout(Some(dunnage_tests::PATIENCE)).expect("a time limit");
     let mut answer = Vec::new();
     silent.read_to_end(&mut answer).expect("hung up");
 }

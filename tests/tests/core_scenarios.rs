@@ -323,13 +323,14 @@ fn a_task_beyond_its_time_is_ended_for_that() {
 }
 
 #[test]
-fn success_in_the_last_moment_is_success() {
+fn what_ends_politely_at_its_limit_was_cut_short() {
     let mut s = scenario(cores(1));
     let g = s.submit(spec([f("a").timeout(A_SECOND)]));
     s.pass(A_SECOND);
     assert_eq!(s.killed.len(), 1);
     s.ok("a");
-    assert_eq!(s.ended[&g], GraphState::Succeeded);
+    assert_eq!(s.ended[&g], GraphState::Failed);
+    assert_eq!(s.row(g, "a").failure.unwrap().cause, Cause::Timeout);
 }
 
 #[test]
@@ -344,7 +345,7 @@ fn a_graph_beyond_its_time_ends_everything_and_fails() {
     assert_eq!(s.killed.values().collect::<Vec<_>>(), [&EndReason::GraphTimeout]);
     s.carry_out_kills();
     assert_eq!(s.ended[&g], GraphState::Failed);
-    assert_eq!(s.state(g, "a"), "cancelled/cancelled");
+    assert_eq!(s.state(g, "a"), "cancelled/timeout");
 }
 
 #[test]
@@ -773,15 +774,14 @@ fn a_retried_graph_waits_for_its_new_plan() {
 }
 
 #[test]
-fn a_plan_keeps_a_task_for_its_device_while_that_device_can_take_it() {
+fn a_plan_holds_nothing_back_from_an_idle_device_of_the_same_kind() {
     let mut s = scenario(gpus(&[24, 24]));
     let g = s.submit(planned([f("a").gpus(1), f("b").gpus(1)]));
     give_plan(&mut s, g, &[(0, gpu(1)), (0, gpu(1))]);
-    assert_eq!(s.running(), ["b"]);
-    assert_eq!(s.placement("b").gpus[0].device, gpu(1));
-    s.event(Event::DeviceLost { device: gpu(1), why: "off the bus".to_owned() });
     assert_eq!(s.running(), ["a", "b"]);
-    assert_eq!(s.placement("a").gpus[0].device, gpu(0), "it is not waited for any more");
+    // The plan's priorities put `b` first.
+    assert_eq!(s.placement("b").gpus[0].device, gpu(1), "the first has the place that it was planned for");
+    assert_eq!(s.placement("a").gpus[0].device, gpu(0));
 }
 
 #[test]

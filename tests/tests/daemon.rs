@@ -161,6 +161,56 @@ fn a_graph_and_a_function_are_cancelled() {
 }
 
 #[test]
+fn nothing_of_a_cancelled_tree_survives() {
+    let home = Home::new();
+    let _daemon = home.daemon("");
+    let task =
+        "setsid sh -c 'trap \"\" TERM HUP INT; sh task.sh never' & (sh task.sh never &) ; sh task.sh never";
+    home.call("submit -- sh -c").arg(task).ok();
+    until("three processes", || (home.diary().begins().len() == 3).then_some(()));
+    let pids: Vec<u32> = home.diary().entries.iter().map(|entry| entry.pid).collect();
+    home.call("cancel 1").ok();
+    home.call("wait 1").end().expect(1);
+    assert!(pids.iter().all(|pid| !alive(*pid)), "a task ends when its whole tree is gone");
+}
+
+#[test]
+fn ctrl_c_ends_what_run_began_and_not_what_wait_waits_for() {
+    let home = Home::new();
+    let _daemon = home.daemon("");
+    home.submit(GATED);
+    let pid = until("the task", || home.diary().pid_of("a"));
+    let waiter = home.call("wait 1").start();
+    until("its connection", || {
+        let sockets = fs::read_dir(format!("/proc/{}/fd", waiter.pid())).into_iter().flatten().flatten();
+        let links = sockets.filter_map(|entry| fs::read_link(entry.path()).ok());
+        (links.filter(|link| link.to_string_lossy().starts_with("socket:")).count() >= 2).then_some(())
+    });
+    waiter.signal(Signal::INT);
+    waiter.end().expect(130);
+    home.call("submit --wait -- true").ok();
+    assert!(alive(pid), "who waits no longer ends nothing");
+    home.open("open");
+    home.call("wait 1").ok();
+
+    let run = home.call("run -- sh task.sh never").start();
+    let pid = until("the task", || home.diary().pid_of("job"));
+    run.signal_group(Signal::INT);
+    assert!(matches!(run.end().code, Some(130 | 143)));
+    until("its end", || (!alive(pid)).then_some(()));
+}
+
+#[test]
+fn a_log_is_bounded_and_keeps_its_end() {
+    let home = Home::new();
+    let _daemon = home.daemon_with("", &[("DUNNAGE_LOG_MAX", "100KiB".to_owned())]);
+    home.call("submit --wait -- sh -c").arg("seq 1 300000; echo the very end").ok();
+    let text = home.call("logs 1").ok().out;
+    assert!(text.ends_with("300000\nthe very end\n"), "{}", &text[text.len().saturating_sub(100)..]);
+    assert!(text.len() < 300 << 10 && text.contains("cut away"), "{}", text.len());
+}
+
+#[test]
 fn a_held_graph_waits_until_it_is_released() {
     let home = Home::new();
     let _daemon = home.daemon("");
@@ -317,6 +367,57 @@ fn many_waiters_are_answered() {
     });
     kill(pid, Signal::KILL);
     waiter.end().expect(3);
+}
+
+#[test]
+fn a_higher_priority_goes_first() {
+    let home = Home::new();
+    home.write("one.toml", "cpus = 1\nmemory = '8GiB'\n");
+    let _daemon = home.daemon("--devices mock:one.toml");
+    home.call("submit -- sh task.sh open").ok();
+    until("the first", || home.diary().pid_of("job"));
+    let later = |name: &str, priority: i32| {
+        let graph = format!(
+            "[graph]\npriority = {priority}\n[[function]]\nid = '{name}'\ncommand = ['sh', 'task.sh']\n"
+        );
+        home.submit(&graph)
+    };
+    let ids = [later("low", -5), later("usual", 0), later("high", 7), later("usual-too", 0)];
+    home.open("open");
+    for id in ids {
+        home.call("wait").arg(id).ok();
+    }
+    assert_eq!(home.diary().begins(), ["job", "high", "usual", "usual-too", "low"]);
+}
+
+#[test]
+fn a_daemon_of_root_runs_tasks_as_their_submitter() {
+    const NOBODY: u32 = 65534;
+    let home = Home::new();
+    if fs::metadata(home.path("home")).map_or(0, |meta| std::os::unix::fs::MetadataExt::uid(&meta)) != 0 {
+        eprintln!("skipped: only root may run things as others");
+        return;
+    }
+    let program = home.let_others_in();
+    let _daemon = home.daemon("");
+    let graph = "[[function]]\nid = 'a-{n}'\nforeach = { n = '0-1' }\ncommand = ['sh', '-c', 'id -u > {out.0}; id -G >> {out.0}']\noutputs = ['file']\n\
+        [[function]]\nid = 'b'\nargs = [['a[*]', 0]]\ncommand = ['sh', '-c', 'cat \"$@\"; cat $DUNNAGE_ARG_0 > {out.0}', 'sh', '{arg.0}']\noutputs = ['json']\n";
+    home.write("graph.toml", graph);
+    let call = |words: &str| home.call_of(&program, words).user(NOBODY);
+    call("submit --wait graph.toml").ok();
+    assert_eq!(
+        call("logs 1/b").ok().out,
+        "65534\n65534\n65534\n65534\n",
+        "neither root nor a group of root's"
+    );
+    home.call("submit --hold -- true").ok();
+    for words in ["cancel 2", "logs 2", "release 2", "daemon stop --kill"] {
+        call(words).end().expect(4);
+    }
+    let secret = home.write("secret.csv", "1");
+    fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("closed");
+    let reader = call("submit --wait -- cat").arg(&secret).end();
+    reader.expect(1);
 }
 
 #[test]

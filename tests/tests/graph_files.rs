@@ -398,6 +398,29 @@ fn a_family_keeps_to_its_limit_and_a_sequence_to_its_order() {
 }
 
 #[test]
+fn a_pipeline_goes_on_item_by_item() {
+    let home = Home::new();
+    // The second stage of the first item does not wait for the first stage of the second.
+    let graph = r#"
+        [[function]]
+        id = "one-{n}"
+        foreach = { n = "0-1" }
+        command = ["sh", "-c", "test {n} = 0 || exec sh task.sh went-on; sh task.sh"]
+        cost = { cpus = 0.5 }
+        [[function]]
+        id = "two-{n}"
+        foreach = { n = "0-1" }
+        after = ["one-{n}"]
+        command = ["sh", "-c", "sh task.sh; : > went-on"]
+        cost = { cpus = 0.5 }
+    "#;
+    home.run(graph, "", 0);
+    home.diary().each_exactly_once(4);
+    let ends = home.diary().ends().join(" ");
+    assert_eq!(ends, "one-0 two-0 one-1 two-1");
+}
+
+#[test]
 fn cores_are_not_given_twice() {
     let home = Home::new();
     let graph = r#"

@@ -68,7 +68,7 @@ fn what_is_used_is_told_beside_what_was_given() {
     home.call("submit --gpu-memory 10G -- sh gpu.sh 6GiB open").ok();
     let gpu = until("the task", || home.diary().entries.first().map(|entry| entry.gpus[0].clone()));
     let label = format!("gpu_uuid=\"{gpu}\"");
-    let reserved = if gpu == "GPU-a" { 1 } else { 0 };
+    let reserved = u64::from(gpu == "GPU-a");
     until("the task's memory", || {
         let used = metric(&home, "dunnage_task_gpu_memory_used_bytes", &["task=\"1/job\"", &label])?;
         (used == gib(6)).then_some(())

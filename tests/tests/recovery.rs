@@ -45,6 +45,51 @@ fn kills_of_the_daemon_lose_nothing_and_start_nothing_twice() {
     home.until_empty();
 }
 
+/// So many kills; more of them with `TEST_KILLS=1000`.
+fn kills() -> usize {
+    std::env::var("TEST_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(12)
+}
+
+#[test]
+fn kills_at_any_moment_change_no_exit_code() {
+    let home = Home::new();
+    let tasks = kills() * 5 + 20;
+    let graph = format!(
+        "[graph]\ntolerance = 'tolerant'\n[[function]]\nid = 'f-{{n}}'\nforeach = {{ n = '1-{tasks}' }}\n\
+         cost = {{ cpus = 0.5 }}\ncommand = ['sh', '-c', 'sh task.sh - 0.01; exit $(({{n}} % 3))']\n"
+    );
+    let mut daemon = home.daemon("");
+    home.submit(&graph);
+    // A generator that is the same every time; what it meets is not.
+    let mut state = 12345_u64;
+    let mut random = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    for _ in 0..kills() {
+        let further = home.diary().entries.len() + random(12) as usize;
+        until("progress", || (home.diary().entries.len() >= further.min(2 * tasks)).then_some(()));
+        let kind = random(5);
+        if kind >= 3
+            && let Some(pid) = launcher(&home)
+        {
+            kill(pid, Signal::KILL);
+        }
+        if kind != 3 {
+            daemon.crash();
+            daemon = home.daemon("");
+        }
+    }
+    let doc = home.call("wait 1 --json").ok().json();
+    home.diary().each_exactly_once(tasks);
+    for n in 1..=tasks {
+        let f = function(&doc, &format!("f-{n}"));
+        assert_eq!((f["exit_code"].as_u64(), f["attempts"].as_u64()), (Some(n as u64 % 3), Some(1)), "{f}");
+    }
+    daemon.terminate().expect(0);
+    home.until_empty();
+}
+
 #[test]
 fn a_submission_that_was_acknowledged_survives() {
     let home = Home::new();

@@ -39,6 +39,20 @@ fn the_main_job_chooses_what_was_computed_independently() {
 }
 
 #[test]
+fn the_other_examples_come_out_as_they_say() {
+    let home = Home::new();
+    let example = |name: &str| workspace().join("examples").join(name).join("graph.toml");
+    let doc = home.call("run --local --json").arg(example("sweep")).ok().json();
+    assert_eq!((doc["succeeded"].as_u64(), doc["failed"].as_u64()), (Some(11), Some(3)));
+    assert_eq!(function(&doc, "data")["attempts"], 2);
+    assert_eq!(function(&doc, "best")["outputs"][0]["value"]["lr"].as_f64(), Some(0.05));
+    let doc = home.call("run --local --json --devices mock:2x24g").arg(example("variants")).ok().json();
+    assert_eq!(function(&doc, "where")["outputs"][0]["value"]["gpus_used"], 2);
+    let doc = home.call("run --local --json --devices host").arg(example("variants")).ok().json();
+    assert_eq!(function(&doc, "where")["outputs"][0]["value"]["on_gpus"], 0);
+}
+
+#[test]
 fn an_attached_command_gives_its_output_and_its_exit_code() {
     let home = Home::new();
     let run =
@@ -53,6 +67,13 @@ fn an_attached_command_gives_its_output_and_its_exit_code() {
     run(&["true"]).expect(0);
     let missing = run(&["no-such-program", "x"]).expect(127);
     missing.says(&["no-such-program"]);
+}
+
+#[test]
+fn an_attached_command_reads_what_is_piped_to_it() {
+    let home = Home::new();
+    let said = home.call("run --local -- cat").input("one\ntwo\n").ok();
+    assert_eq!(said.out, "one\ntwo\n");
 }
 
 #[test]
@@ -161,6 +182,18 @@ fn a_run_that_was_killed_is_resumed_with_each_task_once() {
     home.diary().each_exactly_once(26);
     let attempts = doc["functions"].as_array().expect("functions").iter().map(|f| f["attempts"].as_u64());
     assert!(attempts.clone().all(|attempts| attempts == Some(1)), "{doc}");
+}
+
+#[test]
+fn an_ended_run_leaves_nothing_in_memory() {
+    let home = Home::new();
+    home.run("[[function]]\nid = 'a'\ncommand = ['true']\n", "", 0);
+    home.call("run --local -- true").ok();
+    home.call("run --local -- no-such-program").end().expect(127);
+    home.until_empty();
+    let left: Vec<_> =
+        std::fs::read_dir(home.runtime().join("dunnage")).into_iter().flatten().flatten().collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use dunnage_store::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,11 +124,18 @@ async fn prepare_inner(setup: &Setup) -> Result<Ready, Failure> {
     });
     let sampler = crate::shell::Sampler::spawn(source, opened.mock_load, sender.clone())
         .map_err(|error| other(format!("cannot start the device thread: {error}")))?;
-    let scratch = rundir.join("scratch");
+    let others = rustix::process::geteuid().is_root();
+    let scratch = if others { state_dir.join("scratch") } else { rundir.join("scratch") };
     std::fs::create_dir_all(&scratch)
         .map_err(|error| other(format!("cannot make `{}`: {error}", scratch.display())))?;
-    let tmpfs = rundir.join("values");
-    let values = ValueStore::new(values_dir, Some(tmpfs), setup.values_tmpfs)
+    if others {
+        open_to_submitters(&state_dir, &values_dir, &scratch).map_err(|error| {
+            other(format!("cannot let other users reach their values in `{}`: {error}", state_dir.display()))
+        })?;
+    }
+    // The runtime directory is ours alone, so what other users' tasks write is on disk.
+    let tmpfs = (!others).then(|| rundir.join("values"));
+    let values = ValueStore::new(values_dir, tmpfs, setup.values_tmpfs)
         .map_err(|error| other(format!("cannot make the folders for values: {error}")))?;
     let segments = Segments::open(&logs_dir).map_err(store)?;
     let effects = crate::shell::Effects {
@@ -168,6 +176,15 @@ async fn prepare_inner(setup: &Setup) -> Result<Ready, Failure> {
     });
     let found = shell.recover(loaded.live).await.map_err(other)?;
     Ok(Ready { shell, sender, environments, found, rundir })
+}
+
+/// A daemon of root runs tasks as their submitters: they may walk to the folders of their own graphs, which
+/// are theirs, and leave reports, but not look around.
+fn open_to_submitters(state_dir: &Path, values: &Path, scratch: &Path) -> std::io::Result<()> {
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+    mode(state_dir, 0o711)?;
+    mode(values, 0o711)?;
+    mode(scratch, 0o1733)
 }
 
 /// A machine as it is seen without a shell: for `plan` and `devices`.

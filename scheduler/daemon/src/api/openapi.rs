@@ -42,6 +42,7 @@ const ROUTES: &[(&str, &str, &str, &[&str], &str)] = &[
     ("/v1/devices/{id}/drain", "post", "Place nothing new on a GPU", &[], "Empty"),
     ("/v1/devices/{id}/resume", "post", "Use a drained GPU again", &[], "Empty"),
     ("/v1/events", "get", "What happens, as server-sent events; resumes with Last-Event-ID", &[], "Events"),
+    ("/v1/openapi.json", "get", "This document", &[], "OpenAPI"),
     ("/v1/schema", "get", "JSON Schema of graph files", &[], "Schema"),
     ("/metrics", "get", "Prometheus metrics", &[], "Text"),
     ("/healthz", "get", "Whether the process lives", &[], "Text"),

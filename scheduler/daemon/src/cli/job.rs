@@ -69,7 +69,10 @@ pub(crate) fn environment(request: &Request) -> Result<Vec<(String, String)>, Fa
 
 /// Doubles the braces of names that would be replaced.
 fn escape(word: &str) -> String {
-    expand(word, |name| LITERAL.contains(&name).then(|| format!("{{{{{name}}}}}")))
+    expand(word, |name| {
+        let ours = LITERAL.contains(&name) || name.starts_with("arg.") || name.starts_with("input.");
+        ours.then(|| format!("{{{{{name}}}}}"))
+    })
 }
 
 fn cost(request: &Request) -> Result<Map<String, Value>, Failure> {
@@ -181,6 +184,6 @@ mod tests {
 
     #[test]
     fn words_of_a_command_stay_as_written() {
-        assert_eq!(escape("{id} {gpus} {out.0} {x} {arg.0}"), "{{id}} {gpus} {out.0} {x} {arg.0}");
+        assert_eq!(escape("{id} {gpus} {out.0} {x} {arg.0}"), "{{id}} {gpus} {out.0} {x} {{arg.0}}");
     }
 }

@@ -11,6 +11,7 @@ use dunnage_model::{Arg, AttemptId, Code, NodeSpec, Placement, TaskState, ValueI
 use dunnage_store::{LogRow, Segments, StoreClock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -183,7 +184,10 @@ impl Effects {
             }
         }
         let file = self.scratch.join(format!("{attempt}.report"));
-        let Ok(open) = std::fs::File::open(&file) else { return Vec::new() };
+        // A link could point to what only we may read.
+        let no_links = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+        let opened = std::fs::OpenOptions::new().read(true).custom_flags(no_links).open(&file);
+        let Ok(open) = opened else { return Vec::new() };
         let mut text = String::new();
         let read = open.take(REPORT_MAX).read_to_string(&mut text);
         drop(std::fs::remove_file(&file));

@@ -41,16 +41,26 @@ pub fn pieces(text: &str, known: impl Fn(&str) -> bool) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// Replaces the placeholders of a text; `value` returns `None` for names that are not known.
+/// Replaces the placeholders of a text; `value` returns `None` for names that are not known. The names of
+/// arguments, outputs and inputs are known as names wherever they stand, so that doubled braces make them
+/// literal also where there is none of that number.
 pub fn expand(text: &str, value: impl Fn(&str) -> Option<String>) -> String {
     if !text.contains('{') {
         return text.to_owned();
     }
+    let numbered = |name: &str| ["arg.", "out.", "input."].iter().any(|start| name.starts_with(start));
     let mut out = String::with_capacity(text.len() + 16);
-    for piece in pieces(text, |name| value(name).is_some()) {
+    for piece in pieces(text, |name| numbered(name) || value(name).is_some()) {
         match piece {
             Piece::Text(text) => out.push_str(text),
-            Piece::Name(name) => out.push_str(&value(name).unwrap_or_default()),
+            Piece::Name(name) => match value(name) {
+                Some(value) => out.push_str(&value),
+                None => {
+                    out.push('{');
+                    out.push_str(name);
+                    out.push('}');
+                }
+            },
         }
     }
     out
@@ -96,5 +106,6 @@ mod tests {
         check("{{lr}}", "{lr}");
         check("{{unknown}}", "{{unknown}}");
         check("{{lr}", "{0.1");
+        check("{{arg.0}} {arg.0}", "{arg.0} {arg.0}");
     }
 }
