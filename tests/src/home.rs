@@ -7,6 +7,7 @@ use crate::processes::{Process, kill, marked};
 use crate::wait::until;
 use rustix::process::Signal;
 use serde_json::Value;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -105,7 +106,7 @@ impl Home {
         let mut command = Command::new(program);
         command
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("PATH", path())
             .env("HOME", self.path("home"))
             .env("XDG_RUNTIME_DIR", self.runtime())
             .env("DUNNAGE_STATE_DIR", self.state())
@@ -193,6 +194,14 @@ impl Drop for Home {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }
+}
+
+/// Our `PATH` without folders that we may not look into: they would make "no such program" a matter of
+/// permissions.
+fn path() -> OsString {
+    let all = std::env::var_os("PATH").unwrap_or_default();
+    let open = std::env::split_paths(&all).filter(|folder| fs::read_dir(folder).is_ok());
+    std::env::join_paths(open).unwrap_or(all)
 }
 
 /// `sh task.sh [GATE [SECONDS]]` tells the diary that it began and ended; in between it waits for a gate,

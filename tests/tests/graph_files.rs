@@ -340,8 +340,9 @@ fn what_runs_ends_by_itself_when_a_strict_graph_has_failed() {
     home.diary().each_exactly_once(1);
 }
 
-/// Holds 100 MB in the memory of `tail`, which keeps a line until it ends.
-const HUNGRY: &str = "command = ['sh', '-c', 'head -c 100000000 /dev/zero | tail > /dev/null']\n";
+/// Holds 100 MB for a second in the memory of `tail`, which keeps a line until it ends.
+const HUNGRY: &str =
+    "command = ['sh', '-c', '{ head -c 100000000 /dev/zero; sleep 1; } | tail > /dev/null']\n";
 
 #[test]
 fn memory_beyond_what_was_declared_is_its_own_outcome() {

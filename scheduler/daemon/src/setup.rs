@@ -33,6 +33,7 @@ pub(crate) struct Setup {
     pub(crate) log_max: u64,
     pub(crate) values_tmpfs: u64,
     pub(crate) workers: Option<u32>,
+    pub(crate) sample_every: Duration,
     pub(crate) probe_timeout: Duration,
     /// Whether the GPUs are taken at once, or when the first graph needs one.
     pub(crate) gpus_from_the_start: bool,
@@ -146,6 +147,7 @@ async fn prepare_inner(setup: &Setup) -> Result<Ready, Failure> {
         segments,
         scratch,
         rundir: rundir.clone(),
+        log_max: setup.log_max.max(4096),
         inspecting: 0,
         memory: engine.caps().memory,
         with_files: BTreeSet::new(),
@@ -164,6 +166,7 @@ async fn prepare_inner(setup: &Setup) -> Result<Ready, Failure> {
             gpu_env: setup.gpu_env,
             notes,
             journal: journal_file,
+            sample_every: setup.sample_every,
             token,
         },
         sender: sender.clone(),

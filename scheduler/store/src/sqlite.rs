@@ -144,34 +144,51 @@ impl SqliteJournal {
         result
     }
 
-    fn write(&mut self, batch: &[Write]) -> Result<(), StoreError> {
-        let sql = self.sql("commit to the journal");
-        let mark = self.clock.mark_due();
-        let change = self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&sql)?;
-        if let Some(mark) = mark {
-            rows::set_meta(&change, "clock", &mark.to_text()).map_err(&sql)?;
+    fn write_all(
+        db: &Connection,
+        clock: &StoreClock,
+        batch: &[Write],
+        next: &mut (u64, u64),
+    ) -> rusqlite::Result<()> {
+        if let Some(mark) = clock.mark_due() {
+            rows::set_meta(db, "clock", &mark.to_text())?;
         }
         for write in batch {
             let (number, next, key) = match write {
-                Write::Graph(row) => (row.id.0, &mut self.next.0, "removed_graphs"),
-                Write::Facts { seq, .. } => (*seq, &mut self.next.1, "removed_facts"),
+                Write::Graph(row) => (row.id.0, &mut next.0, "removed_graphs"),
+                Write::Facts { seq, .. } => (*seq, &mut next.1, "removed_facts"),
                 Write::Ended { .. }
                 | Write::Reopened { .. }
                 | Write::Log(_)
                 | Write::Document { .. }
                 | Write::SetAside { .. }
                 | Write::Forget { .. } => {
-                    rows::apply(&change, write, self.clock.wall_us()).map_err(&sql)?;
+                    rows::apply(db, write, clock.wall_us())?;
                     continue;
                 }
             };
             if number >= *next {
-                rows::count(&change, key, (number - *next).cast_signed()).map_err(&sql)?;
+                rows::count(db, key, (number - *next).cast_signed())?;
                 *next = number.saturating_add(1);
             }
-            rows::apply(&change, write, self.clock.wall_us()).map_err(&sql)?;
+            rows::apply(db, write, clock.wall_us())?;
         }
-        change.commit().map_err(&sql)?;
+        Ok(())
+    }
+
+    fn write(&mut self, batch: &[Write]) -> Result<(), StoreError> {
+        let sql = self.sql("commit to the journal");
+        // Prepared once: `Transaction` would have SQLite parse both words at every commit.
+        let word = |word: &str| self.db.prepare_cached(word)?.execute([]);
+        word("BEGIN IMMEDIATE").map_err(&sql)?;
+        let mut next = self.next;
+        let written = Self::write_all(&self.db, &self.clock, batch, &mut next);
+        if let Err(error) = written.and_then(|()| word("COMMIT").map(drop)) {
+            // Nothing of it stays; should this fail as well, the connection is given up with the journal.
+            let _ = word("ROLLBACK");
+            return Err(sql(error));
+        }
+        self.next = next;
         self.unsynced = true;
         self.checkpointer.after_commit(&self.db, self.wal_pages.load(Ordering::Relaxed))
     }

@@ -101,6 +101,7 @@ impl Context {
             log_max: self.config.log_max.0,
             values_tmpfs: self.config.values_tmpfs.0,
             workers: self.config.workers,
+            sample_every: self.config.sample_interval.to_std(),
             probe_timeout: self.config.probe_timeout.to_std(),
             gpus_from_the_start,
         })

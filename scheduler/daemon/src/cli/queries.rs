@@ -2,7 +2,7 @@
 //! `release`, `retry`.
 
 use super::context::{Context, print};
-use super::exit::{DONE, FAILED, Failure, USAGE};
+use super::exit::{DONE, FAILED, Failure, INTERRUPTED, USAGE};
 use super::run::write_trace;
 use crate::client::encode;
 use crate::render::{explain as render_explain, gantt, queue as render_queue, status as render_status};
@@ -60,7 +60,9 @@ pub(crate) async fn status(
 
 pub(crate) async fn wait(context: &Context, id: &str) -> Result<i32, Failure> {
     let mut link = crate::link::Link::Remote(context.client().await?);
-    super::run::watch(context, &mut link, id, &context.config.socket).await?;
+    if super::run::watch(context, &mut link, id, false).await? {
+        return Ok(INTERRUPTED);
+    }
     let doc = link.status(id).await?;
     context.print(&doc, |style| crate::render::summary::summary(&doc, style));
     Ok(code_of(&doc))

@@ -96,6 +96,10 @@ pub(crate) fn graph_file_outgoing(
     held: bool,
 ) -> Result<Outgoing, Failure> {
     let decoded = graph_file::read(path, &limits(context))?;
+    if decoded.spec.functions.iter().any(|function| !function.compensate.is_empty()) {
+        // Better said now than missed when something has failed.
+        eprintln!("dunnage: note: `compensate` commands are checked, and not yet run by this version");
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let dir = folder
         .canonicalize()
@@ -283,7 +287,7 @@ async fn finish(
     let interrupted = if attached {
         attach(context, &mut link, id).await?
     } else {
-        watch(context, &mut link, id, &context.config.socket).await?
+        watch(context, &mut link, id, true).await?
     };
     let doc = link.status(id).await?;
     if let Some(path) = trace {
@@ -397,14 +401,10 @@ async fn second(link: &Link, socket: &Path) -> Result<Link, Failure> {
     })
 }
 
-/// Shows progress until a graph has ended. Returns whether it was interrupted: then the graph was
-/// cancelled, and its end was waited for.
-pub(crate) async fn watch(
-    context: &Context,
-    link: &mut Link,
-    id: &str,
-    socket: &Path,
-) -> Result<bool, Failure> {
+/// Shows progress until a graph has ended. Returns whether it was interrupted. Who `owns` the graph, having
+/// begun it in the foreground, cancels it with an interrupt and waits for its end; who only waits, leaves.
+pub(crate) async fn watch(context: &Context, link: &mut Link, id: &str, owns: bool) -> Result<bool, Failure> {
+    let socket = &context.config.socket;
     let interactive = std::io::stderr().is_terminal() && !context.common.json;
     let mut waiter = second(link, socket).await?;
     let wait = waiter.wait(id);
@@ -421,6 +421,9 @@ pub(crate) async fn watch(
             () = signals.next() => {
                 interrupted += 1;
                 progress.finish(&mut std::io::stderr());
+                if !owns {
+                    return Ok(true);
+                }
                 if interrupted == 1 {
                     let _ = writeln!(std::io::stderr(), "dunnage: ending the tasks of graph {id} (again to leave at once)");
                     link.cancel(id).await?;

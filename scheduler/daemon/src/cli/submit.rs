@@ -2,7 +2,7 @@
 
 use super::args::SubmitArgs;
 use super::context::{Context, print};
-use super::exit::{DONE, FAILED, Failure, USAGE};
+use super::exit::{DONE, FAILED, Failure, INTERRUPTED, USAGE};
 use super::{job, queries, run};
 use crate::link::{Link, Outgoing};
 use crate::render::summary;
@@ -19,7 +19,11 @@ pub(crate) async fn submit(context: &Context, args: SubmitArgs) -> Result<i32, F
         context.print(&doc, |_| if args.parsable { id.clone() } else { format!("submitted graph {id}") });
         return Ok(DONE);
     }
-    run::watch(context, &mut link, &id, &context.config.socket).await?;
+    if run::watch(context, &mut link, &id, false).await? {
+        // The id is what goes on without us.
+        context.print(&SubmittedDoc { id: id.clone() }, |_| format!("graph {id} goes on"));
+        return Ok(INTERRUPTED);
+    }
     let doc = link.status(&id).await?;
     if args.parsable && !context.common.json {
         print(&format!("{id}\n"));

@@ -10,7 +10,7 @@ use dunnage_exec::{AttemptSpec, Engine, LocalEngine, MemoryControl, Outcome};
 use dunnage_model::{Arg, AttemptId, Code, NodeSpec, Placement, TaskState, ValueId};
 use dunnage_store::{LogRow, Segments, StoreClock};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -31,6 +31,8 @@ pub(crate) struct Effects {
     /// Where lists of arguments and reports of attempts lie while they run.
     pub(crate) scratch: PathBuf,
     pub(crate) rundir: PathBuf,
+    /// How much of a log is kept.
+    pub(crate) log_max: u64,
     /// Ended attempts whose outputs are being looked at.
     pub(crate) inspecting: usize,
     pub(crate) memory: MemoryControl,
@@ -215,12 +217,21 @@ impl Effects {
 
     fn pack_short(&mut self, attempt: AttemptId) -> Result<Vec<LogRow>, String> {
         let path = self.log_path(attempt);
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
+        let read = || -> std::io::Result<(Vec<u8>, u64)> {
+            let mut file = std::fs::File::open(&path)?;
+            // Of a log that is too long the end is kept.
+            let cut = file.metadata()?.len().saturating_sub(self.log_max);
+            file.seek(SeekFrom::Start(cut))?;
+            let mut bytes = Vec::new();
+            file.take(self.log_max).read_to_end(&mut bytes)?;
+            Ok((bytes, cut))
+        };
+        let (bytes, cut) = match read() {
+            Ok(read) => read,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(format!("cannot read `{}`: {error}", path.display())),
         };
-        self.append(attempt, &bytes, 0)
+        self.append(attempt, &bytes, cut)
     }
 
     fn pack_long(&mut self, attempt: AttemptId) -> Result<Vec<LogRow>, String> {

@@ -24,9 +24,6 @@ use tokio::sync::{broadcast, mpsc};
 /// At most this many inputs are taken before what they led to is written.
 const BATCH_MAX: usize = 512;
 
-/// How often devices are looked at while there are GPUs.
-const SAMPLE_EVERY: Duration = Duration::from_secs(1);
-
 /// How often the logs of commands that have run for a while are copied to disk.
 pub(super) const LOGS_EVERY: Duration = Duration::from_secs(1);
 
@@ -39,6 +36,8 @@ pub(crate) struct ShellOptions {
     pub(crate) gpu_env: GpuEnv,
     /// Remarks of the device source.
     pub(crate) notes: Vec<String>,
+    /// How often devices are looked at while there are GPUs.
+    pub(crate) sample_every: Duration,
     /// The store's file, for readers beside the loop.
     pub(crate) journal: PathBuf,
     /// The store's token, by which processes of ours are known.
@@ -182,7 +181,7 @@ impl Shell {
     /// Runs until it is told to stop.
     pub(crate) async fn run(mut self) -> Stopped {
         let watch = self.sampler.is_some() && self.core.ledger().nodes().any(|node| !node.gpus.is_empty());
-        let mut tick = tokio::time::interval(SAMPLE_EVERY);
+        let mut tick = tokio::time::interval(self.options.sample_every.max(Duration::from_millis(10)));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut log_tick = tokio::time::interval(LOGS_EVERY);
         log_tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

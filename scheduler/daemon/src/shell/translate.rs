@@ -8,7 +8,7 @@ use dunnage_devices::{GpuEnv, cpus_near, environment};
 use dunnage_exec::values::{Medium, ValueStore};
 use dunnage_exec::{AttemptSpec, EnvRef, Work, WorkerKey};
 use dunnage_model::{
-    Arg, AttemptId, Code, Extras, Graph, NodeSpec, Placement, Span, TaskState, ValueId, expand,
+    Arg, AttemptId, Code, Extras, Graph, NodeSpec, OutputKind, Placement, Span, TaskState, ValueId, expand,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,9 @@ use std::time::Duration;
 
 /// How long a task has after its signal where nothing else was said.
 const GRACE: Span = Span::secs(5);
+
+/// What a json output of a kernel is promised of the memory for values.
+const SMALL: u64 = 16 << 10;
 
 /// SIGTERM.
 const SIGNAL: i32 = 15;
@@ -99,12 +102,16 @@ pub(crate) fn ending(graph: &Graph, task: u32) -> (i32, Duration) {
 /// memory, and only where its size was declared.
 pub(crate) fn choose_outputs(values: &mut ValueStore, graph: &Graph, id: AttemptId) -> Vec<PathBuf> {
     let function = graph.function(id.task.index);
+    let kernel = matches!(function.code, Code::Kernel { .. });
     (0_u16..)
         .zip(&function.outputs)
         .map(|(index, output)| {
             let value = ValueId { producer: id.task, index };
             let durable = graph.is_kept(id.task.index, index);
-            let medium = values.choose(value, output.size.map(|size| size.0), durable);
+            // A document of a kernel is small enough to be taken as of known size.
+            let small = kernel && output.kind == OutputKind::Json;
+            let size = output.size.map(|size| size.0).or(small.then_some(SMALL));
+            let medium = values.choose(value, size, durable);
             values.path(value, id.attempt, output.kind, medium)
         })
         .collect()
