@@ -474,3 +474,43 @@ fn the_environment_of_the_submitter_comes_along() {
     assert_eq!(lines(&doc.json(), "a"), ["a secret"]);
     assert!(!doc.out.contains("a secret"), "it is never shown");
 }
+
+/// A pipe would never answer, a link could point anywhere: neither is a value, and neither holds anybody up.
+#[test]
+fn pipes_and_links_are_no_values_and_no_reports() {
+    let home = Home::new();
+    let part = |id: &str, script: &str| {
+        format!("[[function]]\nid = '{id}'\ncommand = ['sh', '-c', '{script}']\noutputs = ['json']\n")
+    };
+    let graph = format!(
+        "[graph]\ntolerance = 'tolerant'\n{}{}{}[[function]]\nid = 'reader'\nargs = [['pipe', 0], ['link', 0]]\ncommand = ['true']\n",
+        part("pipe", "mkfifo {out.0}"),
+        part("link", "ln -s /etc/passwd {out.0}"),
+        part("report", "mkfifo $DUNNAGE_REPORT; echo 1 > {out.0}"),
+    );
+    home.write("graph.toml", &graph);
+    let doc = home.call("run --local --json graph.toml").ok().json();
+    for id in ["pipe", "link"] {
+        let failed = function(&doc, id);
+        assert_eq!(failed["state"], "failed", "{id}");
+        assert!(
+            failed["message"].as_str().is_some_and(|text| text.contains("not a regular file")),
+            "{failed}"
+        );
+    }
+    assert_eq!(function(&doc, "reader")["cause"], "upstream_failed");
+    assert_eq!(function(&doc, "report")["state"], "succeeded");
+}
+
+/// A value that somebody removed is made again by its producer, and nothing is counted for it.
+#[test]
+fn a_value_that_is_gone_before_its_reader_starts_is_made_again() {
+    let home = Home::new();
+    let graph = "[[function]]\nid = 'a'\ncommand = ['sh', '-c', 'echo $DUNNAGE_ATTEMPT > {out.0}']\noutputs = ['file']\n\
+        [[function]]\nid = 'c'\nargs = [['a', 0]]\ncommand = ['sh', '-c', '[ $(cat {arg.0}) = 2 ] || rm {arg.0}']\n\
+        [[function]]\nid = 'b'\nargs = [['a', 0]]\nafter = ['c']\ncommand = ['cp', '{arg.0}', '{out.0}']\noutputs = ['json']\n";
+    home.write("graph.toml", graph);
+    let doc = home.call("run --local --json graph.toml").ok().json();
+    assert_eq!(function(&doc, "b")["outputs"][0]["value"], 2, "by the second attempt at `a`");
+    assert_eq!(function(&doc, "b")["attempts"], 1);
+}

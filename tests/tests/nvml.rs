@@ -1,17 +1,25 @@
 //! The whole program on NVIDIA GPUs that a library of our own makes up: scenario, claims, faults.
 
-use dunnage_tests::{Daemon, Home, alive, ask, fake_nvml, function, until};
+use dunnage_tests::{Call, Daemon, Home, alive, ask, fake_nvml, function, until};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 
+/// The name of a card. Locks on GPUs are shared by the whole machine, so each home has names of its own.
+fn card(home: &Home, letter: &str) -> String {
+    let home = home.path("x");
+    let tag = home.parent().and_then(|folder| folder.file_name()).expect("a folder");
+    format!("GPU-{}-{letter}", tag.display())
+}
+
 /// Two equal cards; `more` belongs to the first of them.
 fn machine(home: &Home, more: &str) -> Daemon {
-    let card = |name: &str, more: &str| {
-        format!("[[device]]\nname = 'NVIDIA RTX {name}'\nuuid = 'GPU-{name}'\nmemory = '24GiB'\n{more}\n")
+    let device = |name: &str, more: &str| {
+        let uuid = card(home, name);
+        format!("[[device]]\nname = 'NVIDIA RTX {name}'\nuuid = '{uuid}'\nmemory = '24GiB'\n{more}\n")
     };
     let more = more.replace("{switch}", &home.text("switch"));
-    home.write("scenario.toml", format!("{}{}", card("a", &more), card("b", "")));
+    home.write("scenario.toml", format!("{}{}", device("a", &more), device("b", "")));
     fs::create_dir(home.path("claims")).expect("a folder");
     home.write("gpu.sh", GPU_TASK);
     let variables = [
@@ -63,12 +71,12 @@ fn what_is_used_is_told_beside_what_was_given() {
     let home = Home::new();
     let _daemon = machine(&home, "reserved = '1GiB'");
     let cards = gpus(&home);
-    assert_eq!(cards.keys().map(String::as_str).collect::<Vec<_>>(), ["GPU-a", "GPU-b"]);
-    assert_eq!(cards["GPU-a"]["memory_bytes"].as_u64(), Some(gib(24)));
+    assert_eq!(cards.keys().cloned().collect::<Vec<_>>(), [card(&home, "a"), card(&home, "b")]);
+    assert_eq!(cards[&card(&home, "a")]["memory_bytes"].as_u64(), Some(gib(24)));
     home.call("submit --gpu-memory 10G -- sh gpu.sh 6GiB open").ok();
     let gpu = until("the task", || home.diary().entries.first().map(|entry| entry.gpus[0].clone()));
     let label = format!("gpu_uuid=\"{gpu}\"");
-    let reserved = u64::from(gpu == "GPU-a");
+    let reserved = u64::from(gpu == card(&home, "a"));
     until("the task's memory", || {
         let used = metric(&home, "dunnage_task_gpu_memory_used_bytes", &["task=\"1/job\"", &label])?;
         (used == gib(6)).then_some(())
@@ -91,10 +99,10 @@ fn memory_of_strangers_keeps_a_task_waiting() {
     // Two processes that nobody here started.
     let mut strangers: Vec<_> =
         (0..2).map(|_| std::process::Command::new("sleep").arg("600").spawn().expect("a process")).collect();
-    for (stranger, gpu) in strangers.iter().zip(["GPU-a", "GPU-b"]) {
+    for (stranger, gpu) in strangers.iter().zip([card(&home, "a"), card(&home, "b")]) {
         let text = format!("pid = {}\ngpu = {gpu}\nbytes = 16GiB\nsm = 0.9\n", stranger.id());
         home.write("unfinished", text);
-        fs::rename(home.path("unfinished"), home.path("claims").join(gpu)).expect("a claim");
+        fs::rename(home.path("unfinished"), home.path("claims").join(&gpu)).expect("a claim");
     }
     until("the strangers", || {
         gpus(&home).values().all(|gpu| gpu["memory_foreign_bytes"].as_u64() == Some(gib(16))).then_some(())
@@ -121,10 +129,11 @@ fn one_on_each(home: &Home) -> (String, u32, String, u32) {
         command = ['sh', '-c', 'exec sh gpu.sh 14GiB $CUDA_VISIBLE_DEVICES']\ncost = { cpus = 0, gpu_memory = '14GiB' }\n";
     home.submit(graph);
     until("one on each", || (home.diary().begins().len() == 2).then_some(()));
-    let on = |gpu: &str| {
-        home.diary().entries.iter().find(|entry| entry.gpus == [gpu]).cloned().expect("a task there")
+    let on = |letter: &str| {
+        let gpu = card(home, letter);
+        home.diary().entries.iter().find(|entry| entry.gpus == [gpu.as_str()]).cloned().expect("a task there")
     };
-    let (a, b) = (on("GPU-a"), on("GPU-b"));
+    let (a, b) = (on("a"), on("b"));
     (a.function, a.pid, b.function, b.pid)
 }
 
@@ -134,11 +143,11 @@ fn a_lost_gpu_is_quarantined_alone_and_its_task_moves() {
     let mut daemon = machine(&home, "[[device.fault]]\nkind = 'lost'\nwhen_file = '{switch}'");
     let (moved, old, stays, neighbour) = one_on_each(&home);
     home.open("switch");
-    until_health(&home, "GPU-a", "lost");
+    until_health(&home, &card(&home, "a"), "lost");
     until("the end of what ran there", || (!alive(old)).then_some(()));
     assert!(alive(neighbour));
-    assert_eq!(gpus(&home)["GPU-b"]["health"], "ok");
-    home.open("GPU-b");
+    assert_eq!(gpus(&home)[&card(&home, "b")]["health"], "ok");
+    home.open(&card(&home, "b"));
     let doc = home.call("wait 1 --json").ok().json();
     let f = function(&doc, &moved);
     assert_eq!((f["state"].as_str(), f["attempts"].as_u64()), (Some("succeeded"), Some(2)), "{f}");
@@ -148,7 +157,7 @@ fn a_lost_gpu_is_quarantined_alone_and_its_task_moves() {
             .entries
             .iter()
             .rfind(|entry| entry.function == moved)
-            .is_some_and(|entry| entry.gpus == ["GPU-b"])
+            .is_some_and(|entry| entry.gpus == [card(&home, "b")])
     );
     home.call("submit -G 2 -- true").end();
     home.call("submit --wait -G 1 -- true").ok();
@@ -160,19 +169,19 @@ fn a_gpu_that_hangs_holds_up_nobody() {
     let home = Home::new();
     let mut daemon = machine(&home, "[[device.fault]]\nkind = 'hang'\nwhen_file = '{switch}'");
     home.open("switch");
-    until_health(&home, "GPU-a", "unknown");
+    until_health(&home, &card(&home, "a"), "unknown");
     assert_eq!(ask(&home.socket(), "GET", "/readyz", &[], "").status, 200);
     home.open("open");
     for _ in 0..3 {
         home.call("submit --wait --gpu-memory 20G -- sh gpu.sh 20GiB open").ok();
     }
     assert!(
-        home.diary().entries.iter().all(|entry| entry.gpus == ["GPU-b"]),
+        home.diary().entries.iter().all(|entry| entry.gpus == [card(&home, "b")]),
         "nothing new on what is unknown"
     );
-    assert_eq!(gpus(&home)["GPU-b"]["health"], "ok");
+    assert_eq!(gpus(&home)[&card(&home, "b")]["health"], "ok");
     fs::remove_file(home.path("switch")).expect("the hang is over");
-    until_health(&home, "GPU-a", "ok");
+    until_health(&home, &card(&home, "a"), "ok");
     home.call("submit --wait -G 2 -- true").ok();
     assert!(daemon.lives());
 }
@@ -185,7 +194,7 @@ fn a_library_that_ends_its_process_does_not_end_ours() {
         "[[device.fault]]\nkind = 'exit'\nvalue = 3\ncall = 'nvmlDeviceGetMemoryInfo_v2'\nwhen_file = '{switch}'",
     );
     home.open("switch");
-    until_health(&home, "GPU-a", "unknown");
+    until_health(&home, &card(&home, "a"), "unknown");
     home.call("submit --wait --gpu-memory 1G -- true").ok();
     assert!(daemon.lives());
     daemon.terminate().expect(0);
@@ -208,22 +217,32 @@ fn a_library_that_is_none_is_named() {
     home.call("run --local --devices host -- true").ok();
 }
 
+/// A call that sees the machine's cards.
+fn seeing(home: &Home, words: &str) -> Call {
+    home.call(words)
+        .words(" --devices")
+        .arg(format!("nvml:{}", fake_nvml().display()))
+        .env("FAKE_NVML_SCENARIO", home.path("scenario.toml"))
+        .env("FAKE_NVML_CLAIMS", home.path("claims"))
+}
+
 #[test]
 fn a_local_run_uses_them_too() {
     let home = Home::new();
-    drop(machine(&home, ""));
-    let uuid = format!("GPU-{}", std::process::id());
-    let scenario = fs::read_to_string(home.path("scenario.toml")).expect("a scenario");
-    // Locks on GPUs are shared by the whole machine, so these need names of their own.
-    home.write(
-        "scenario.toml",
-        scenario.replace("GPU-a", &format!("{uuid}-a")).replace("GPU-b", &format!("{uuid}-b")),
-    );
-    let call = home
-        .call("run --local --json -G 2 --devices")
-        .arg(format!("nvml:{}", fake_nvml().display()))
-        .env("FAKE_NVML_SCENARIO", home.path("scenario.toml"))
-        .env("FAKE_NVML_CLAIMS", home.path("claims"));
-    let ended = call.words("-- sh -c").arg("echo $CUDA_VISIBLE_DEVICES").ok();
-    assert_eq!(ended.err.trim(), format!("{uuid}-a,{uuid}-b"));
+    machine(&home, "").terminate().expect(0);
+    let ended =
+        seeing(&home, "run --local --json -G 2").words(" -- sh -c").arg("echo $CUDA_VISIBLE_DEVICES").ok();
+    assert_eq!(ended.err.trim(), format!("{},{}", card(&home, "a"), card(&home, "b")));
+}
+
+#[test]
+fn two_runs_at_once_never_share_a_gpu_that_is_given_whole() {
+    let home = Home::new();
+    machine(&home, "").terminate().expect(0);
+    let run = |_| seeing(&home, "run --local -G 2").words(" -- sh task.sh - 0.1").start();
+    for run in (0..3).map(run).collect::<Vec<_>>() {
+        run.end().expect(0);
+    }
+    assert_eq!(home.diary().ends().len(), 3);
+    assert_eq!(home.diary().most_at_once(), 1);
 }

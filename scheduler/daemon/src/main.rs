@@ -15,6 +15,7 @@ mod render;
 mod setup;
 mod shell;
 mod tree;
+mod untrusted;
 mod watch;
 
 use std::ffi::OsString;

@@ -35,8 +35,6 @@ pub(crate) struct Setup {
     pub(crate) workers: Option<u32>,
     pub(crate) sample_every: Duration,
     pub(crate) probe_timeout: Duration,
-    /// Whether the GPUs are taken at once, or when the first graph needs one.
-    pub(crate) gpus_from_the_start: bool,
 }
 
 /// A shell, and what belongs to its process.
@@ -172,7 +170,7 @@ async fn prepare_inner(setup: &Setup) -> Result<Ready, Failure> {
         sender: sender.clone(),
         inputs,
         sampler: Some(sampler),
-        locks: crate::shell::DeviceLocks::new(!made_up, setup.gpus_from_the_start),
+        locks: crate::shell::DeviceLocks::new(!made_up),
         journal,
         next_graph: loaded.next_graph.0.max(1),
         next_seq: loaded.next_seq,

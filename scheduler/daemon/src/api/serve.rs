@@ -42,8 +42,8 @@ pub(crate) async fn bind(path: &Path) -> Result<UnixListener, String> {
     }
     let listener = UnixListener::bind(path)
         .map_err(|error| format!("cannot listen on `{}`: {error}", path.display()))?;
-    // A daemon of root serves everybody; who they are is told by the kernel.
-    let mode = if rustix::process::geteuid().is_root() { 0o666 } else { 0o660 };
+    // Whom a daemon of root serves besides, its administrator says with the group of the socket.
+    let mode = 0o660;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
         .map_err(|error| format!("cannot set the mode of `{}`: {error}", path.display()))?;
     Ok(listener)

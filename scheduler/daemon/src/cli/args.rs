@@ -62,7 +62,7 @@ pub(crate) enum Colour {
 pub(crate) enum Verb {
     /// Run a graph, or one command, and wait for its end
     #[command(
-        after_help = "Examples:\n  dunnage run graph.toml\n  dunnage run graph.toml --trace trace.json\n  dunnage run graph.toml --devices mock:2x24g\n  dunnage run -c 4 --mem 8G -- make -j4\n  dunnage run --resume 3\n\nA reachable daemon is used unless --local, --devices or --state-dir is given."
+        after_help = "Examples:\n  dunnage run graph.toml\n  dunnage run graph.toml --trace trace.json\n  dunnage run graph.toml --devices mock:2x24g\n  dunnage run -c 4 --mem 8G -- make -j4\n  dunnage run --resume 3\n\nA reachable daemon is used unless --local, --devices or --state-dir is given. A command's output and exit\ncode are passed on; its standard input is empty."
     )]
     Run(RunArgs),
     /// Run the daemon in the foreground, or stop it

@@ -88,7 +88,7 @@ impl Context {
     }
 
     /// How a shell in this state directory is made.
-    pub(crate) fn setup(&self, state_dir: PathBuf, gpus_from_the_start: bool) -> Result<Setup, Failure> {
+    pub(crate) fn setup(&self, state_dir: PathBuf) -> Result<Setup, Failure> {
         Ok(Setup {
             state_dir,
             devices: self.selection()?,
@@ -103,7 +103,6 @@ impl Context {
             workers: self.config.workers,
             sample_every: self.config.sample_interval.to_std(),
             probe_timeout: self.config.probe_timeout.to_std(),
-            gpus_from_the_start,
         })
     }
 }

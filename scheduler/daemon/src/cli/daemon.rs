@@ -23,7 +23,7 @@ pub(crate) async fn daemon(context: &Context, args: &DaemonArgs) -> Result<i32, 
         })?),
     };
     let socket = context.config.socket.clone();
-    let setup = context.setup(context.config.state_dir.clone(), true)?;
+    let setup = context.setup(context.config.state_dir.clone())?;
     let ready = crate::setup::prepare(&setup).await?;
     let listener = api::bind(&socket).await.map_err(|why| Failure::new(FAILED, why))?;
     let front = Front {

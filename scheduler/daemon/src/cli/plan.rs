@@ -5,7 +5,7 @@ use super::context::Context;
 use super::exit::{DONE, FAILED, Failure, USAGE};
 use crate::accept::{self, Rejected};
 use crate::render::gantt;
-use dunnage_core::Scheduler;
+use dunnage_core::{Estimates, Scheduler};
 use dunnage_model::{Basis, Event, Graph, GraphId, Limits, NodeSpec, Owner, Submission, Time};
 use dunnage_sim::{Declared, Simulation};
 use dunnage_wire::api::{DeviceUseDoc, PlanDoc, PlanTaskDoc};
@@ -64,6 +64,8 @@ fn simulate(core: Scheduler, graph: &Arc<Graph>, node: &Arc<NodeSpec>) -> Result
     let mut tasks: Vec<PlanTaskDoc> = Vec::with_capacity(report.ran.len());
     let mut uses: BTreeMap<dunnage_model::DeviceId, DeviceUseDoc> = BTreeMap::new();
     let mut basis = Basis::None;
+    // The simulation learns from its own guesses; what they rest on is what was known before.
+    let before = Estimates::default();
     for ran in &report.ran {
         let task = ran.attempt.task.index;
         let placement =
@@ -77,17 +79,17 @@ fn simulate(core: Scheduler, graph: &Arc<Graph>, node: &Arc<NodeSpec>) -> Result
             end_s: ran.end.0 as f64 / 1e6,
             variant: placement.map_or(0, |placement| placement.variant),
         });
+        if let Some(placement) = placement {
+            basis = basis.min(before.predict(graph, task, placement.variant).basis);
+        }
         let share = match placement {
             None => 0.0,
-            Some(placement) => {
-                basis = basis.min(placement.basis);
-                placement.gpus.first().map_or(f64::from(placement.cpus.0) / 1000.0, |grant| {
-                    let memory = node
-                        .gpu(grant.device)
-                        .map_or(0.0, |gpu| grant.memory.0 as f64 / gpu.memory.0.max(1) as f64);
-                    memory.max(f64::from(grant.share.0) / 1000.0).min(1.0)
-                })
-            }
+            Some(placement) => placement.gpus.first().map_or(f64::from(placement.cpus.0) / 1000.0, |grant| {
+                let memory = node
+                    .gpu(grant.device)
+                    .map_or(0.0, |gpu| grant.memory.0 as f64 / gpu.memory.0.max(1) as f64);
+                memory.max(f64::from(grant.share.0) / 1000.0).min(1.0)
+            }),
         };
         let entry = uses.entry(ran.device).or_insert_with(|| DeviceUseDoc {
             device: ran.device.to_string(),

@@ -20,6 +20,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Ended local runs beyond this many are removed, the oldest first.
 const RUNS_KEPT: usize = 50;
 
+/// How long a cancellation is waited for.
+const CANCEL_WITHIN: Duration = Duration::from_secs(10);
+
 /// The file in a run's folder that says that it has ended.
 const ENDED: &str = "ended";
 
@@ -36,6 +39,12 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<i32, Failure
         return Err(
             Failure::new(USAGE, "a graph and a command cannot both be run").hint("leave one of them out")
         );
+    }
+    if let Some(path) = &args.trace {
+        // Better known before the work than after it.
+        std::fs::File::create(path).map_err(|error| {
+            Failure::new(USAGE, format!("--trace: cannot write `{}`: {error}", path.display()))
+        })?;
     }
     if let Some(id) = args.resume {
         return resume(context, id, args.trace.as_deref()).await;
@@ -190,7 +199,7 @@ struct Embedded {
 }
 
 async fn embedded(context: &Context, dir: &Path) -> Result<Embedded, Failure> {
-    let setup = context.setup(dir.to_owned(), false)?;
+    let setup = context.setup(dir.to_owned())?;
     let ready = crate::setup::prepare(&setup).await?;
     let front = Front {
         inputs: ready.sender,
@@ -298,12 +307,13 @@ async fn finish(
         if context.common.json {
             context.print(&doc, |_| String::new());
         } else if let Some(function) = doc.functions.first()
-            && function.exit_code.is_none()
-            && function.signal.is_none()
+            && let Some(cause) = function.cause.as_deref()
+            && !(cause == "user" || (cause == "cancelled" && interrupted))
             && let Some(message) = &function.message
         {
             let style = context.style_of(std::io::stderr().is_terminal());
-            let text = crate::render::errors::error(message, None, &style);
+            let what = if cause == "timeout" { "its time limit was over" } else { message.as_str() };
+            let text = crate::render::errors::error(what, None, &style);
             let _ = std::io::stderr().lock().write_all(text.as_bytes());
         }
         return Ok(if interrupted && code == DONE { INTERRUPTED } else { code });
@@ -330,9 +340,20 @@ fn command_code(function: &FunctionDoc) -> i32 {
     }
 }
 
+/// Says aloud that what is piped to us goes nowhere.
+fn note_input() {
+    let Ok(stat) = rustix::fs::fstat(std::io::stdin()) else { return };
+    let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
+    let is_empty_file = kind == rustix::fs::FileType::RegularFile && stat.st_size == 0;
+    if matches!(kind, rustix::fs::FileType::Fifo | rustix::fs::FileType::RegularFile) && !is_empty_file {
+        eprintln!("dunnage: note: standard input is not passed on to the command; give it a file to read");
+    }
+}
+
 /// Passes on what the command writes until it has ended. Returns whether it was interrupted.
 async fn attach(context: &Context, link: &mut Link, id: &str) -> Result<bool, Failure> {
     let json = context.common.json;
+    note_input();
     let mut waiter = second(link, &context.config.socket).await?;
     let mut talker = second(link, &context.config.socket).await?;
     let follow = async {
@@ -386,8 +407,13 @@ async fn attach(context: &Context, link: &mut Link, id: &str) -> Result<bool, Fa
                 return Ok(interrupted);
             }
             () = signals.next() => {
+                if interrupted {
+                    return Ok(true);
+                }
                 interrupted = true;
-                link.cancel(id).await?;
+                if let Ok(result) = tokio::time::timeout(CANCEL_WITHIN, link.cancel(id)).await {
+                    result?;
+                }
             }
         }
     }
@@ -426,7 +452,11 @@ pub(crate) async fn watch(context: &Context, link: &mut Link, id: &str, owns: bo
                 }
                 if interrupted == 1 {
                     let _ = writeln!(std::io::stderr(), "dunnage: ending the tasks of graph {id} (again to leave at once)");
-                    link.cancel(id).await?;
+                    // A daemon that does not answer must not keep us.
+                    match tokio::time::timeout(CANCEL_WITHIN, link.cancel(id)).await {
+                        Ok(result) => result?,
+                        Err(_) => return Ok(true),
+                    }
                 } else {
                     return Ok(true);
                 }

@@ -54,6 +54,10 @@ impl Shell {
                 self.change(id, by, reply, |shell| {
                     let task = shell.task_of(id, function.as_deref())?;
                     let was_ended = shell.core.graph(id).is_some_and(|run| run.ended.is_some());
+                    if let Some(run) = shell.core.graph(id) {
+                        shell.locks.want(&run.graph);
+                        shell.locks.keep(&mut shell.core);
+                    }
                     if was_ended {
                         shell.writes.push(Write::Reopened { graph: id });
                     }

@@ -1,7 +1,7 @@
 //! Carrying decisions out: the engine, the files of values, the logs.
 
 use super::outcome::{Inspection, TAIL_BYTES};
-use super::translate::{self, Context};
+use super::translate::{self, Context, NoStart};
 use super::{Meta, ShellOptions};
 use dunnage_core::{GraphRun, Scheduler};
 use dunnage_exec::logs::{EndedLog, LogKeeper};
@@ -11,7 +11,6 @@ use dunnage_model::{Arg, AttemptId, Code, NodeSpec, Placement, TaskState, ValueI
 use dunnage_store::{LogRow, Segments, StoreClock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -79,7 +78,7 @@ impl Effects {
         clock: &StoreClock,
         attempt: AttemptId,
         placement: &Placement,
-    ) -> Result<AttemptSpec, String> {
+    ) -> Result<AttemptSpec, NoStart> {
         let function = run.graph.function(attempt.task.index);
         let deadline = function.timeout.map(|timeout| clock.wall_us() as f64 / 1e6 + timeout.as_secs_f64());
         let reads_family =
@@ -186,10 +185,14 @@ impl Effects {
             }
         }
         let file = self.scratch.join(format!("{attempt}.report"));
-        // A link could point to what only we may read.
-        let no_links = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-        let opened = std::fs::OpenOptions::new().read(true).custom_flags(no_links).open(&file);
-        let Ok(open) = opened else { return Vec::new() };
+        let opened = crate::untrusted::open_file(&file);
+        let Ok(open) = opened else {
+            // What is there and is no report goes as well.
+            if file.symlink_metadata().is_ok() {
+                drop(std::fs::remove_file(&file));
+            }
+            return Vec::new();
+        };
         let mut text = String::new();
         let read = open.take(REPORT_MAX).read_to_string(&mut text);
         drop(std::fs::remove_file(&file));

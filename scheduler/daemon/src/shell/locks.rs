@@ -11,16 +11,18 @@ use std::collections::BTreeMap;
 pub(crate) struct DeviceLocks {
     /// Made-up devices need none.
     enabled: bool,
-    /// Whether anything here has asked for a GPU yet; a daemon takes them from the start.
+    /// Whether anything here asks for a GPU.
     wanted: bool,
     held: BTreeMap<DeviceId, GpuLock>,
+    /// Whether some are held by others.
+    incomplete: bool,
     /// Said once.
     unusable: bool,
 }
 
 impl DeviceLocks {
-    pub(crate) fn new(enabled: bool, from_the_start: bool) -> Self {
-        Self { enabled, wanted: from_the_start, ..Self::default() }
+    pub(crate) fn new(enabled: bool) -> Self {
+        Self { enabled, ..Self::default() }
     }
 
     /// A graph that may need GPUs was accepted.
@@ -40,6 +42,7 @@ impl DeviceLocks {
             .filter(|gpu| gpu.allocatable && !self.held.contains_key(&gpu.device))
             .map(|gpu| (gpu.device, gpu.uuid.clone()))
             .collect();
+        self.incomplete = false;
         for (device, uuid) in missing {
             match GpuLock::try_take(&shared_folder(), &uuid) {
                 Ok(lock) => {
@@ -47,6 +50,7 @@ impl DeviceLocks {
                     core.set_held_elsewhere(device, None);
                 }
                 Err(error @ GpuLockError::Held { .. }) => {
+                    self.incomplete = true;
                     core.set_held_elsewhere(device, Some(error.to_string()));
                 }
                 Err(error @ GpuLockError::Io { .. }) => {
@@ -57,6 +61,32 @@ impl DeviceLocks {
                     }
                 }
             }
+        }
+    }
+
+    /// Gives back what nothing of ours runs on: where others hold the rest, so that two schedulers that
+    /// each hold half of what they need do not wait for each other for ever; and where nothing here wants a
+    /// GPU any more.
+    pub(crate) fn give_back(&mut self, core: &mut Scheduler) {
+        if !self.enabled || self.held.is_empty() {
+            return;
+        }
+        let wanted = core.graphs().any(|run| {
+            run.ended.is_none() && run.graph.requests().iter().any(|request| request.gpu != GpuRequest::None)
+        });
+        if wanted && !self.incomplete {
+            return;
+        }
+        self.wanted = wanted;
+        let idle: Vec<DeviceId> = self
+            .held
+            .keys()
+            .copied()
+            .filter(|device| core.ledger().gpu(*device).is_none_or(|(gpu, _)| gpu.holders == 0))
+            .collect();
+        for device in idle {
+            self.held.remove(&device);
+            core.set_held_elsewhere(device, Some("others may use it until a task here can start".to_owned()));
         }
     }
 }

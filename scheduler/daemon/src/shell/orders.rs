@@ -3,6 +3,7 @@
 use super::Input;
 use super::effects::Effects;
 use super::owner::Shell;
+use super::translate::NoStart;
 use dunnage_exec::AttemptSpec;
 use dunnage_model::{AttemptId, Cause, Decision, Event, Failure, GraphId, Placement, TaskState, Usage};
 use std::sync::Arc;
@@ -21,9 +22,16 @@ impl Shell {
             match decision {
                 Decision::Start { attempt, placement } => match self.spec(attempt, &placement) {
                     Some(Ok(spec)) => starts.push(spec),
-                    Some(Err(why)) => {
+                    Some(Err(NoStart::Failed(why))) => {
                         let failure = Box::new(Failure::new(Cause::SpawnFailed, why));
                         self.handle(Event::Failed { attempt, failure, usage: Usage::default() });
+                    }
+                    Some(Err(NoStart::Lost(producers))) => {
+                        // They are made again, and this attempt never began.
+                        for producer in producers {
+                            self.handle(Event::ValueLost { task: attempt.task.graph.task(producer) });
+                        }
+                        self.handle(Event::NeverStarted { attempt });
                     }
                     None => {}
                 },
@@ -55,7 +63,7 @@ impl Shell {
         &mut self,
         attempt: AttemptId,
         placement: &Placement,
-    ) -> Option<Result<AttemptSpec, String>> {
+    ) -> Option<Result<AttemptSpec, NoStart>> {
         let run = self.core.graph(attempt.task.graph)?;
         if !run.slots().get(attempt.task.index as usize).is_some_and(
             |slot| matches!(&slot.state, TaskState::Running(running) if running.attempt == attempt.attempt),

@@ -2,9 +2,11 @@
 //! failure with its cause, told in words.
 
 use crate::kernel_call::KernelAnswer;
+use crate::untrusted;
+use dunnage_exec::values::{Located, Medium, ValueStore};
 use dunnage_exec::{Ending, Outcome, SpawnStage};
 use dunnage_model::{AttemptId, Cause, Event, Failure, MemoryPlace, OutputKind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// How much of the end of a log is kept with a failure.
 pub(crate) const TAIL_BYTES: usize = 4096;
@@ -115,7 +117,7 @@ const JSON_CHECKED: u64 = 1 << 20;
 
 /// Every output must be there; those that are kept are synced to the disk.
 fn settle_outputs(inspection: &Inspection) -> Result<(), Failure> {
-    let mut folders: Vec<&Path> = Vec::new();
+    let mut kept = Vec::new();
     for (index, (path, kind, durable)) in inspection.outputs.iter().enumerate() {
         let wrong = |what: String| {
             let mut failure = Failure::new(
@@ -125,38 +127,27 @@ fn settle_outputs(inspection: &Inspection) -> Result<(), Failure> {
             failure.exit_code = Some(0);
             failure
         };
-        let meta = std::fs::metadata(path)
+        // Not through a link: it could point to what only we may read, and its reader would refuse it.
+        let meta = std::fs::symlink_metadata(path)
             .map_err(|_| wrong(format!("ended well without its output {index} (`{}`)", kind.word())))?;
-        if meta.is_dir() != (*kind == OutputKind::Dir) {
-            return Err(wrong(format!("its output {index} is not a {}", kind.word())));
+        let is_right = if *kind == OutputKind::Dir { meta.is_dir() } else { meta.is_file() };
+        if !is_right {
+            let what = if *kind == OutputKind::Dir { "directory" } else { "regular file" };
+            return Err(wrong(format!("its output {index} is not a {what}")));
         }
-        if *kind == OutputKind::Json && meta.len() <= JSON_CHECKED {
-            let text = std::fs::read(path).unwrap_or_default();
-            if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&text) {
-                return Err(wrong(format!("its output {index} is not JSON ({error})")));
-            }
+        if *kind == OutputKind::Json
+            && let Ok(Some(text)) = untrusted::read_small(path, JSON_CHECKED)
+            && let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&text)
+        {
+            return Err(wrong(format!("its output {index} is not JSON ({error})")));
         }
         if *durable {
-            sync(path).map_err(|error| {
-                Failure::new(Cause::User, format!("cannot sync output {index} `{}`: {error}", path.display()))
-            })?;
-            folders.extend(path.parent());
+            kept.push(Located { path: path.clone(), size: meta.len(), medium: Medium::Disk });
         }
     }
-    folders.sort_unstable();
-    folders.dedup();
-    for folder in folders {
-        if let Err(error) = sync(folder) {
-            return Err(Failure::new(Cause::User, format!("cannot sync `{}`: {error}", folder.display())));
-        }
-    }
-    Ok(())
+    ValueStore::sync(&kept)
+        .map_err(|error| Failure::new(Cause::User, format!("cannot sync its outputs to the disk: {error}")))
 }
-
-fn sync(path: &Path) -> std::io::Result<()> {
-    std::fs::File::open(path)?.sync_all()
-}
-
 fn with_tail(mut failure: Failure, tail: &[u8]) -> Failure {
     let text = String::from_utf8_lossy(tail);
     let lines: Vec<&str> = text.lines().collect();

@@ -6,12 +6,16 @@ use super::input::Refused;
 use super::owner::Shell;
 use crate::accept;
 use dunnage_core::Scheduler;
-use dunnage_exec::Recovered;
+use dunnage_exec::{Engine, Recovered};
 use dunnage_model::{AttemptId, Code, Event, Graph, GraphId, Limits, TaskState};
 use dunnage_store::{FactRow, GraphRow, LiveGraph, Write};
 use dunnage_wire::graph_file;
 use dunnage_wire::journal::decode_facts;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// SIGKILL.
+const KILL: i32 = 9;
 
 /// What was found when the daemon came back.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -60,6 +64,7 @@ impl Shell {
     /// after another: they meet only in the ledger, and there only sums matter.
     pub(crate) async fn recover(&mut self, live: Vec<LiveGraph>) -> Result<Found, String> {
         let mut found = Found::default();
+        let mut aside = Vec::new();
         for LiveGraph { row, facts, damaged } in live {
             let id = row.id;
             let meta = self.meta(&row).map_err(|refused| match refused {
@@ -83,6 +88,7 @@ impl Shell {
                 Err(reason) => {
                     eprintln!("dunnage: graph {id} was set aside: {reason}");
                     self.core.remove(id);
+                    aside.push(id);
                     self.write(Write::SetAside { graph: id, seq: None, reason });
                 }
             }
@@ -91,7 +97,7 @@ impl Shell {
             self.locks.want(&run.graph);
         }
         self.locks.keep(&mut self.core);
-        self.learn_of_open_attempts(&mut found).await;
+        self.learn_of_open_attempts(&mut found, &aside).await;
         if self.engine.runtime_lost() {
             self.clear_runtime();
         }
@@ -116,7 +122,7 @@ impl Shell {
         }
     }
 
-    async fn learn_of_open_attempts(&mut self, found: &mut Found) {
+    async fn learn_of_open_attempts(&mut self, found: &mut Found, aside: &[GraphId]) {
         let mut commands: Vec<AttemptId> = Vec::new();
         let mut calls: Vec<AttemptId> = Vec::new();
         for run in self.core.graphs() {
@@ -135,7 +141,16 @@ impl Shell {
             found.never_started += 1;
             self.handle_quietly(Event::NeverStarted { attempt });
         }
+        // Nobody knows what graphs that were set aside hold: what still runs of them is ended.
+        let claims = self.engine.claims().list().unwrap_or_default();
+        commands.extend(claims.into_iter().filter(|attempt| aside.contains(&attempt.task.graph)));
         for (attempt, what) in self.engine.recover(commands).await {
+            if aside.contains(&attempt.task.graph) {
+                if matches!(what, Recovered::Running { .. }) {
+                    self.engine.cancel(attempt, KILL, Duration::ZERO);
+                }
+                continue;
+            }
             match what {
                 Recovered::Running { pid } => {
                     found.running += 1;

@@ -173,8 +173,9 @@ impl Shell {
         self.locks.keep(&mut self.core);
         if self.core.ledger().generation() != before {
             self.handle(Event::TimerFired);
-            self.flush();
         }
+        self.locks.give_back(&mut self.core);
+        self.flush();
         let Some(sampler) = &self.sampler else { return };
         let mut load: BTreeMap<DeviceId, Vec<ProcessUse>> = BTreeMap::new();
         for node in self.core.ledger().nodes() {

@@ -38,12 +38,27 @@ pub(crate) struct Context<'a> {
     pub(crate) scratch: &'a Path,
 }
 
+/// Why an attempt cannot be started.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum NoStart {
+    /// Values that it reads are gone; these tasks make them.
+    Lost(Vec<u32>),
+    /// Something else, in words.
+    Failed(String),
+}
+
+impl From<String> for NoStart {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
 /// What the engine is told to start.
 pub(crate) fn attempt_spec(
     context: &Context<'_>,
     id: AttemptId,
     placement: &Placement,
-) -> Result<AttemptSpec, String> {
+) -> Result<AttemptSpec, NoStart> {
     let graph = &context.run.graph;
     let task = id.task.index;
     let function = graph.function(task);
@@ -74,7 +89,9 @@ pub(crate) fn attempt_spec(
             Work::Kernel { payload, worker: WorkerKey::default() }
         }
         Code::Command(words) => command(context, id, placement, extras, words, &args, outputs)?,
-        Code::Python { .. } => return Err("Python functions are not run by this version".to_owned()),
+        Code::Python { .. } => {
+            return Err(NoStart::Failed("Python functions are not run by this version".to_owned()));
+        }
     };
     let affinity = if gpus.is_empty() { None } else { cpus_near(context.node, &gpus, placement.cpus) };
     Ok(AttemptSpec {
@@ -248,28 +265,36 @@ impl Argument {
     }
 }
 
-/// The paths of the values that a task reads.
-pub(crate) fn arguments(context: &Context<'_>, task: u32) -> Result<Vec<Argument>, String> {
+/// The paths of the values that a task reads, or the tasks whose values are gone.
+fn arguments(context: &Context<'_>, task: u32) -> Result<Vec<Argument>, NoStart> {
     let graph = &context.run.graph;
-    let path = |producer: u32, index: u16| {
-        value_path(context.values, context.run, producer, index)
-            .ok_or_else(|| format!("the value {index} of `{}` is not there", graph.task_name(producer)))
+    let mut lost = Vec::new();
+    let mut path = |producer: u32, index: u16| {
+        let found = value_path(context.values, context.run, producer, index);
+        if found.is_none() {
+            lost.push(producer);
+        }
+        found
     };
-    graph
+    let arguments: Vec<Argument> = graph
         .args(task)
         .iter()
-        .map(|arg| match arg {
+        .filter_map(|arg| match arg {
             Arg::Value { task, index } => path(*task, *index).map(Argument::One),
-            Arg::Family { group, index, succeeded } => graph
-                .members(*group)
-                .filter(|member| {
-                    !succeeded || context.run.slots()[*member as usize].state == TaskState::Succeeded
-                })
-                .map(|member| path(member, *index))
-                .collect::<Result<Vec<_>, _>>()
-                .map(Argument::Many),
+            Arg::Family { group, index, succeeded } => Some(Argument::Many(
+                graph
+                    .members(*group)
+                    .filter(|member| {
+                        !succeeded || context.run.slots()[*member as usize].state == TaskState::Succeeded
+                    })
+                    .filter_map(|member| path(member, *index))
+                    .collect(),
+            )),
         })
-        .collect()
+        .collect();
+    lost.sort_unstable();
+    lost.dedup();
+    if lost.is_empty() { Ok(arguments) } else { Err(NoStart::Lost(lost)) }
 }
 
 /// Where a value of a task that succeeded lies.

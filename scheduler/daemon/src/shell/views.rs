@@ -186,11 +186,8 @@ fn outputs(run: &GraphRun, task: u32, values: &ValueStore) -> Vec<OutputDoc> {
             let there = slot.state == TaskState::Succeeded && (!freed || run.graph.is_kept(task, index));
             let path = if there { value_path(values, run, task, index) } else { None };
             let value = path.as_ref().filter(|_| output.kind == OutputKind::Json).and_then(|path| {
-                let small = std::fs::metadata(path).is_ok_and(|meta| meta.len() <= INLINE_MAX);
-                small
-                    .then(|| std::fs::read(path).ok())
-                    .flatten()
-                    .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+                let bytes = crate::untrusted::read_small(path, INLINE_MAX).ok().flatten()?;
+                serde_json::from_slice(&bytes).ok()
             });
             OutputDoc {
                 kind: output.kind.word().to_owned(),

@@ -44,6 +44,9 @@ const NEAREST_AMONG: usize = 5000;
 /// and not the first that were found.
 const KEPT_FOR_ONE_LISTED: usize = 8;
 
+/// Variables by which a task is confined to its devices.
+const RESERVED_VARIABLES: [&str; 3] = ["CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES"];
+
 /// The placeholders that every function knows, besides `arg.N`, `out.N`, `input.NAME` and its own.
 const COMMON_NAMES: [&str; 6] = ["graph", "id", "attempt", "gpus", "cpus", "port"];
 
@@ -272,6 +275,14 @@ impl Builder {
         }
         let mut axes: HashSet<&str> = HashSet::new();
         for axis in &spec.foreach {
+            if let Some(value) = axis.values.iter().find(|value| value.chars().any(char::is_control)) {
+                self.problem(
+                    Problem::new(place(&format!("foreach.{}", axis.name)), "a value with control characters")
+                        .function(&spec.id)
+                        .value(value.escape_debug())
+                        .hint("values become part of ids, which are printed"),
+                );
+            }
             let name = axis.name.as_str();
             let plain =
                 !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
@@ -348,6 +359,19 @@ impl Builder {
         );
         texts.extend(spec.env.iter().map(|(name, value)| (format!("env.{name}"), value.as_str())));
         texts.extend(spec.dir.iter().map(|dir| ("dir".to_owned(), dir.as_str())));
+        for (name, value) in &spec.env {
+            if RESERVED_VARIABLES.contains(&name.as_str()) || name.starts_with("DUNNAGE_") {
+                self.problem(
+                    Problem::new(
+                        format!("function[{at}].env.{name}"),
+                        "this variable says what a task was given",
+                    )
+                    .function(&spec.id)
+                    .value(value)
+                    .hint("it is set when the task is placed: remove it, and ask for devices in `cost`"),
+                );
+            }
+        }
         let families: Vec<bool> = spec.args.iter().map(|arg| family_of(&arg.producer).is_some()).collect();
         for (key, text) in texts {
             if !text.contains('{') {
@@ -361,7 +385,8 @@ impl Builder {
                 if let Some(number) = name.strip_prefix("arg.") {
                     match number.parse::<usize>() {
                         Ok(n) if n < spec.args.len() => {
-                            if families[n] && text != format!("{{arg.{n}}}") {
+                            let is_word = key.starts_with("command[") || key.starts_with("extra_args[");
+                            if families[n] && !(is_word && text == format!("{{arg.{n}}}")) {
                                 self.problem(wrong(
                                     format!("`{{arg.{n}}}` is all of a family and must be a word of its own"),
                                     format!("write it as one word, or read `DUNNAGE_ARG_{n}`"),
