@@ -8,6 +8,8 @@
 //!
 //! A random token is kept here and in the store. When it is missing here on the same boot, the claims
 //! are unknown, and every open attempt has to be proven dead in another way (see [`crate::sweep`]).
+//! Until that is done a marker stands in the token's place ([`mark_proving`]), so that a daemon that
+//! dies in the middle of it leaves the proof to the next one.
 
 use crate::engine::Outcome;
 use crate::frame::{self, FrameReader};
@@ -159,6 +161,41 @@ impl Claims {
         }
     }
 
+    /// Takes the claim on behalf of a shim that is no more: the attempt can never start, and may have
+    /// started. Says [`ClaimState::ShimDied`] from then on. `false` when it is taken already.
+    pub(crate) fn bury(&self, attempt: AttemptId, token: &str) -> io::Result<bool> {
+        let nobody = ProcessIdentity { pid: 0, start_time: 0, boot_id: "none".to_owned(), pid_namespace: 0 };
+        let head = ClaimHead { id: attempt.into(), holder: nobody, token: token.to_owned(), fence: false };
+        match self.take(&head, &mut Vec::new()) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The living shim that has the claim, where it works for the store with this token.
+    pub(crate) fn living_shim(&self, attempt: AttemptId, token: &str) -> Option<OwnedFd> {
+        let (head, _) = self.read(attempt).ok()??;
+        let head = head.filter(|head| !head.fence && head.token == token)?;
+        match head.holder.presence() {
+            Presence::Alive(pidfd) => Some(pidfd),
+            Presence::Ended | Presence::OutOfSight => None,
+        }
+    }
+
+    /// Removes the claims of other stores: they carry the same names as ours and say nothing of ours.
+    pub(crate) fn remove_foreign(&self, token: &str) -> io::Result<()> {
+        for attempt in self.list()? {
+            // Of a claim that cannot be read it is not known whose it is: it stays.
+            if let Ok(Some((Some(head), _))) = self.read(attempt)
+                && head.token != token
+            {
+                self.remove(attempt)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Forgets an attempt whose end is on disk.
     pub fn remove(&self, attempt: AttemptId) -> io::Result<()> {
         match rustix::fs::unlinkat(&self.dir, attempt.to_string().as_str(), AtFlags::empty()) {
@@ -200,7 +237,8 @@ impl Claims {
     }
 }
 
-/// Compares the token of a runtime directory with the store's.
+/// Compares the token of a runtime directory with the store's. The marker of a proof that was not
+/// finished is nobody's token.
 pub fn token_state(rundir: &Path, token: &str) -> TokenState {
     match fs::read_to_string(rundir.join("token")) {
         Ok(text) if text.trim_end() == token => TokenState::Same,
@@ -215,6 +253,13 @@ pub fn write_token(rundir: &Path, token: &str) -> io::Result<()> {
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(token.as_bytes())?;
     fs::rename(&temporary, rundir.join("token"))
+}
+
+/// Puts a marker in the token's place: old attempts of the store are being proven dead. It is replaced
+/// by [`write_token`] when that is done.
+pub fn mark_proving(rundir: &Path, token: &str) -> io::Result<()> {
+    // Tokens are letters and digits, so that this is none.
+    write_token(rundir, &format!("proving:{token}"))
 }
 
 #[cfg(test)]
@@ -305,11 +350,30 @@ mod tests {
     }
 
     #[test]
+    fn a_buried_attempt_has_died_and_other_stores_claims_go() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let claims = Claims::open(folder.path()).expect("opens");
+        assert!(claims.bury(id(1), "t").expect("buries"));
+        assert!(matches!(claims.inspect(id(1)).expect("reads"), ClaimState::ShimDied));
+        assert!(claims.living_shim(id(1), "t").is_none());
+        claims.take(&head(2, ProcessIdentity::of_self()), &mut Vec::new()).expect("takes");
+        assert!(!claims.bury(id(2), "t").expect("reads"), "it is taken");
+        assert!(claims.living_shim(id(2), "t").is_some());
+        assert!(claims.living_shim(id(2), "other").is_none(), "another store's shim is not ours to kill");
+        let foreign = ClaimHead { token: "other".into(), ..head(3, ProcessIdentity::of_self()) };
+        claims.take(&foreign, &mut Vec::new()).expect("takes");
+        claims.remove_foreign("t").expect("removes");
+        assert_eq!(claims.list().expect("lists"), [id(1), id(2)]);
+    }
+
+    #[test]
     fn a_missing_or_other_token_means_that_nothing_is_known() {
         let folder = tempfile::tempdir().expect("a folder");
         assert_eq!(token_state(folder.path(), "abc"), TokenState::RuntimeLost);
         write_token(folder.path(), "abc").expect("writes");
         assert_eq!(token_state(folder.path(), "abc"), TokenState::Same);
         assert_eq!(token_state(folder.path(), "abd"), TokenState::RuntimeLost);
+        mark_proving(folder.path(), "abc").expect("writes");
+        assert_eq!(token_state(folder.path(), "abc"), TokenState::RuntimeLost, "not proven yet");
     }
 }

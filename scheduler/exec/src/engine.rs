@@ -205,7 +205,8 @@ pub struct Outcome {
     /// CPU time of the tree, in microseconds.
     #[serde(default)]
     pub cpu_us: Option<u64>,
-    /// The most memory one process of the tree (or its control group) held, in bytes.
+    /// The most memory one process of the tree (or its control group) held, in bytes. Unknown where it
+    /// was too little to be told apart from what the shim itself holds.
     #[serde(default)]
     pub peak_memory: Option<u64>,
     /// When it started, on the boot clock, in microseconds; 0 where unknown.

@@ -1,6 +1,6 @@
 //! The launcher: a tiny process with one thread that forks shims and says what became of them.
 //!
-//! `dunnage __launcher RUNDIR`. It detaches itself, listens on `RUNDIR/launcher.sock`, and outlives
+//! `dunnage __launcher RUNDIR`. It detaches itself, listens on a socket in RUNDIR, and outlives
 //! the daemon; a later daemon connects to the same socket and is told what lives. It leaves when no
 //! attempt lives and its daemon has said goodbye, or has been gone for some seconds.
 //!
@@ -171,7 +171,7 @@ impl Launcher {
             .write(true)
             .create(true)
             .truncate(false)
-            .open(rundir.join("launcher.lock"))?;
+            .open(proto::launcher_lock(rundir))?;
         match rustix::fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => return Ok(None),
@@ -197,7 +197,7 @@ impl Launcher {
             SignalSet::of(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGPIPE]);
         sys::set_blocked(&blocked);
         let signals = sys::signal_fd(&SignalSet::of(&[libc::SIGCHLD, libc::SIGTERM]))?;
-        let socket = rundir.join("launcher.sock");
+        let socket = proto::launcher_socket(rundir);
         match fs::remove_file(&socket) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -209,6 +209,8 @@ impl Launcher {
         epoll::add(&epoll, &signals, epoll::EventData::new_u64(SIGNALS), epoll::EventFlags::IN)?;
         let mut hasher = DefaultHasher::new();
         rundir.as_os_str().as_bytes().hash(&mut hasher);
+        // A launcher of another version removes its own group when it leaves, not ours.
+        proto::VERSION.hash(&mut hasher);
         let group = format!("dunnage-{:08x}", hasher.finish() as u32);
         Ok(Some(Self {
             socket,
@@ -343,6 +345,18 @@ impl Launcher {
 
     fn obey(&mut self, message: ToLauncher) {
         match message {
+            ToLauncher::Hello { version, .. } if version != proto::VERSION => {
+                // Neither would understand the other: it is told so, finds out from the claims what
+                // lives, and has a launcher of its own. Ours is done when nothing lives any more.
+                self.say(&FromLauncher::Hello {
+                    version: proto::VERSION,
+                    pid: std::process::id(),
+                    live: Vec::new(),
+                });
+                self.tell_daemon();
+                self.lose_daemon();
+                self.goodbye = true;
+            }
             ToLauncher::Hello { version: _, token } => {
                 if self.setup.token != token {
                     self.setup.token = token;

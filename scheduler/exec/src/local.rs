@@ -19,7 +19,7 @@ use crate::workers::{Call, PoolConfig, WorkerPool};
 use crate::{shim, sweep, sys};
 use dunnage_model::AttemptId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -87,7 +87,12 @@ impl LocalEngine {
     pub fn new(config: LocalConfig, events: mpsc::UnboundedSender<EngineEvent>) -> io::Result<Self> {
         let claims = Arc::new(Claims::open(&config.rundir)?);
         let runtime_lost = claims::token_state(&config.rundir, &config.token) == TokenState::RuntimeLost;
-        claims::write_token(&config.rundir, &config.token)?;
+        if runtime_lost {
+            // The token itself follows when `recover` has proven the old attempts dead.
+            claims::mark_proving(&config.rundir, &config.token)?;
+        } else {
+            claims::write_token(&config.rundir, &config.token)?;
+        }
         let pool = WorkerPool::new(
             PoolConfig {
                 exe: config.exe.clone(),
@@ -129,7 +134,8 @@ impl LocalEngine {
     }
 
     /// What became of these attempts, which the store holds as placed and not ended. To be called once,
-    /// before the first `submit`. Kernel calls among them are reported as never started.
+    /// before the first `submit`, also with none: a lost runtime directory counts as lost until then.
+    /// Kernel calls among them are reported as never started.
     pub async fn recover(&self, open: Vec<AttemptId>) -> Vec<(AttemptId, Recovered)> {
         let (reply, answer) = oneshot::channel();
         let _ = self.commands.send(Order::Recover { open, reply });
@@ -485,7 +491,7 @@ impl Keeper {
     }
 
     async fn connect(&mut self) -> io::Result<BTreeSet<AttemptId>> {
-        let mut stream = UnixStream::connect(self.config.rundir.join("launcher.sock")).await?;
+        let mut stream = UnixStream::connect(proto::launcher_socket(&self.config.rundir)).await?;
         let mut hello = Vec::new();
         let greeting = ToLauncher::Hello { version: proto::VERSION, token: self.config.token.clone() };
         frame::encode(&greeting, &mut hello).map_err(io::Error::other)?;
@@ -504,11 +510,19 @@ impl Keeper {
                 reader.push(&bytes[..count]);
             }
         });
-        let FromLauncher::Hello { version: _, pid, live } =
+        let FromLauncher::Hello { version, pid, live } =
             greeted.await.map_err(|_| io::ErrorKind::TimedOut)??
         else {
             return Err(io::Error::other("the launcher did not say hello"));
         };
+        if version != proto::VERSION {
+            // As good as absent: what it started is watched by pidfd, and it leaves when that is over.
+            return Err(io::Error::other(format!(
+                "the launcher (process {pid}) speaks version {version} and this program {}: \
+                 it leaves when what it started has ended",
+                proto::VERSION
+            )));
+        }
         let (incoming, writer) = stream.into_split();
         self.generation += 1;
         tokio::spawn(listen(incoming, reader, self.generation, self.heard.clone()));
@@ -550,17 +564,51 @@ impl Keeper {
 
     async fn recover(&mut self, open: Vec<AttemptId>) -> Vec<(AttemptId, Recovered)> {
         if self.runtime_lost {
-            let attempts: BTreeSet<AttemptId> = open.iter().copied().collect();
-            self.sweep(attempts).await;
-            for attempt in &open {
-                // An order that is still on its way to some shim must not be carried out.
-                let _ = self.claims.fence(*attempt, &self.config.token);
-            }
+            self.prove_dead(open.iter().copied().collect()).await;
+            self.runtime_lost = false;
             return open.into_iter().map(|attempt| (attempt, Recovered::Died)).collect();
         }
         // Only one that lives already: nothing is started for the sake of recovery.
         let live = self.connect().await.unwrap_or_default();
         self.classify(open, &live).await
+    }
+
+    /// Makes sure that nothing of these attempts runs or ever will. The token is written after that:
+    /// where this is cut short, the next daemon does it again.
+    async fn prove_dead(&self, attempts: BTreeSet<AttemptId>) {
+        let (claims, config) = (Arc::clone(&self.claims), self.config.clone());
+        let proven = tokio::task::spawn_blocking(move || {
+            let token = &config.token;
+            // Whatever fails, the rest is done as well; only the token is not written then.
+            let mut done = claims.remove_foreign(token);
+            // First of all: an order that is still on its way to some shim must not be carried out while
+            // we look for what runs. A fence would say later that these had never started.
+            let mut taken = Vec::new();
+            for attempt in &attempts {
+                match claims.bury(*attempt, token) {
+                    Ok(true) => {}
+                    Ok(false) => taken.push(*attempt),
+                    Err(error) => done = Err(error),
+                }
+            }
+            // A shim that has its claim may be just before its exec, where no marker is to be seen yet:
+            // it goes first, and its command with it.
+            for pidfd in taken.iter().filter_map(|attempt| claims.living_shim(*attempt, token)) {
+                let _ = sys::signal_pidfd(pidfd.as_fd(), libc::SIGKILL);
+                sys::wait_gone(pidfd.as_fd(), Duration::from_secs(10));
+            }
+            if !attempts.is_empty() {
+                sweep::sweep(token, &attempts);
+            }
+            done.and_then(|()| claims::write_token(&config.rundir, token))
+        });
+        if let Err(error) = proven.await.map_err(io::Error::other).and_then(|done| done) {
+            let folder = self.config.rundir.display();
+            let _ = writeln!(
+                io::stderr(),
+                "dunnage: the old attempts in `{folder}` are not proven dead: {error}; the next daemon tries again"
+            );
+        }
     }
 
     /// Looks at claims, fences what has not started, watches what lives (unless the launcher does).
@@ -656,4 +704,66 @@ async fn watch(attempt: AttemptId, pidfd: OwnedFd, heard: mpsc::UnboundedSender<
 /// Where the output of an attempt is while it is on tmpfs.
 pub fn log_path(rundir: &Path, attempt: AttemptId) -> PathBuf {
     rundir.join("logs").join(attempt.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::ClaimHead;
+    use crate::identity::ProcessIdentity;
+    use dunnage_model::{Attempt, GraphId};
+
+    #[tokio::test]
+    async fn a_launcher_of_another_version_is_as_good_as_absent() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let rundir = folder.path().to_owned();
+        claims::write_token(&rundir, "t").expect("writes");
+        let attempt = GraphId(1).task(1).attempt(Attempt::FIRST);
+        let mut shim = Command::new("sleep").arg("60").spawn().expect("starts");
+        let stat = crate::identity::stat(shim.id()).expect("it lives");
+        let holder = ProcessIdentity { pid: shim.id(), start_time: stat.2, ..ProcessIdentity::of_self() };
+        let head = ClaimHead { id: attempt.into(), holder, token: "t".into(), fence: false };
+        Claims::open(&rundir).expect("opens").take(&head, &mut Vec::new()).expect("takes");
+        let listener = tokio::net::UnixListener::bind(proto::launcher_socket(&rundir)).expect("binds");
+        // It answers and stays, so that whoever believed it would wait for its news for ever.
+        let stranger = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("somebody comes");
+            let live = vec![attempt.into()];
+            let mut hello = Vec::new();
+            let greeting = FromLauncher::Hello { version: proto::VERSION + 1, pid: 1, live };
+            frame::encode(&greeting, &mut hello).expect("encodes");
+            stream.write_all(&hello).await.expect("writes");
+            let mut heard = Vec::new();
+            stream.read_to_end(&mut heard).await.expect("reads");
+            (heard, listener)
+        });
+        let (sender, mut events) = mpsc::unbounded_channel();
+        let config = LocalConfig {
+            rundir,
+            token: "t".into(),
+            exe: "/nonexistent".into(),
+            launcher_wrap: Vec::new(),
+            workers: 1,
+            worker_idle: Duration::from_secs(1),
+        };
+        let engine = LocalEngine::new(config, sender).expect("an engine");
+        assert!(!engine.runtime_lost());
+        assert_eq!(
+            engine.recover(vec![attempt]).await,
+            [(attempt, Recovered::Running { pid: shim.id() })],
+            "its claim says so"
+        );
+        assert_eq!(engine.launcher_pid().await, None);
+        let (heard, _listener) = stranger.await.expect("hung up on");
+        let mut reader = FrameReader::default();
+        reader.push(&heard);
+        assert!(matches!(reader.next_message(), Ok(Some(ToLauncher::Hello { .. }))));
+        assert!(matches!(reader.next_frame(), Ok(None)), "nothing but a greeting was sent");
+        shim.kill().expect("ends");
+        shim.wait().expect("ends");
+        let event =
+            tokio::time::timeout(Duration::from_mins(1), events.recv()).await.expect("its end is told");
+        let outcome = Box::new(Outcome::bare(Ending::ShimDied));
+        assert_eq!(event, Some(EngineEvent::Ended { attempt, outcome }));
+    }
 }

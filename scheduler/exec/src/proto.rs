@@ -7,9 +7,22 @@ use crate::engine::{Outcome, RunAs};
 use crate::frame::Blob;
 use dunnage_model::{Attempt, AttemptId, GraphId};
 use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
 
-/// Raised when neighbours no longer understand each other.
+/// Raised when neighbours no longer understand each other. A greeting never changes, so that each side
+/// can see the other's version and keep away; nothing else is understood across versions.
 pub(crate) const VERSION: u32 = 1;
+
+/// Where a launcher of this version listens. One of another version has a name of its own, so that both
+/// can live at once: the other ends what it has started, and is not connected to.
+pub(crate) fn launcher_socket(rundir: &Path) -> PathBuf {
+    rundir.join(format!("launcher{VERSION}.sock"))
+}
+
+/// What the one launcher of this version holds locked.
+pub(crate) fn launcher_lock(rundir: &Path) -> PathBuf {
+    rundir.join(format!("launcher{VERSION}.lock"))
+}
 
 /// How many base environments a launcher keeps, first in first out; the daemon counts along.
 pub(crate) const LAUNCHER_BASES: usize = 64;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const SOCKET_PATH: usize = 107;
 
 /// The longest name of a socket that is made in a runtime directory.
-const LONGEST_NAME: usize = "/launcher.sock".len();
+const LONGEST_NAME: usize = "/launcher999.sock".len();
 
 /// Why no runtime directory can be had.
 #[derive(Debug, thiserror::Error)]

@@ -41,6 +41,9 @@ pub const MARKER: &str = "DUNNAGE_ATTEMPT_ID";
 /// How often memory is looked at where the kernel does not hold the limit.
 const WATCH: Duration = Duration::from_millis(200);
 
+/// The kernel adds resident pages up in batches, so that two looks at the same memory differ a little.
+const INEXACT: u64 = 512 << 10;
+
 /// How long processes that refuse to be killed are tried before the attempt is ended without them.
 const STUBBORN: Duration = Duration::from_secs(10);
 
@@ -250,11 +253,14 @@ impl Shim {
         let mut own = Vec::with_capacity(body.overrides.len() + 1);
         for (name, value) in &body.overrides {
             match Variable::new(name, value) {
-                Some(variable) => own.push(variable),
+                Some(variable) => add(&mut own, variable),
                 None => return Err(failed(SpawnStage::Argument, libc::EINVAL)),
             }
         }
-        own.extend(marker);
+        // Whoever gave one before us, a sweep looks for ours.
+        if let Some(marker) = marker {
+            add(&mut own, marker);
+        }
         let base =
             self.bases.iter().find(|(key, _)| *key == body.base).map_or(&[][..], |(_, vars)| vars.as_slice());
         let replaced = |variable: &Variable| own.iter().any(|other| other.name() == variable.name());
@@ -303,6 +309,10 @@ impl Shim {
     /// Waits until the whole tree is gone.
     fn watch(&self, main: i32, body: &RunBody, leaf: Option<&Leaf>) -> Outcome {
         let mut outcome = Outcome::bare(Ending::ShimDied);
+        // The kernel counts as the main process's peak also what it held before its exec, and that was
+        // our own memory: borrowed, or a copy of it. What is not above that says nothing of the program,
+        // and is not reported. What its children held is compared too, since it comes in the same number.
+        let inherited = sys::own_peak_rss() + INEXACT;
         let (mut cpu_us, mut peak) = (0_u64, 0_u64);
         let mut ended: Option<Status> = None;
         let mut order: Option<Order> = None;
@@ -315,9 +325,11 @@ impl Shim {
                 match sys::wait_child(-1, false) {
                     Waited::Reaped(reaped) => {
                         cpu_us += reaped.cpu_us;
-                        peak = peak.max(reaped.peak_rss);
                         if reaped.pid == main {
                             ended = Some(reaped.status);
+                        }
+                        if reaped.pid != main || reaped.peak_rss > inherited {
+                            peak = peak.max(reaped.peak_rss);
                         }
                     }
                     Waited::NoneYet => break,
@@ -400,7 +412,7 @@ impl Shim {
             (None, _) => Ending::Signalled { signal: libc::SIGKILL },
         };
         outcome.cpu_us = Some(cpu_us);
-        outcome.peak_memory = Some(peak);
+        outcome.peak_memory = (peak > 0).then_some(peak);
         outcome
     }
 }
@@ -421,6 +433,12 @@ impl Variable {
     fn name(&self) -> &[u8] {
         &self.text.as_bytes()[..self.name]
     }
+}
+
+/// Adds a variable; of two with one name the last one stays.
+fn add(variables: &mut Vec<Variable>, variable: Variable) {
+    variables.retain(|other| other.name() != variable.name());
+    variables.push(variable);
 }
 
 /// The files that a program's name may mean, in the order of the task's own `PATH`.

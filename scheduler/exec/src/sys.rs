@@ -9,7 +9,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Which side of a fork this is.
 pub(crate) enum Forked {
@@ -123,6 +123,32 @@ pub(crate) fn wait_child(pid: i32, block: bool) -> Waited {
                     peak_rss: usage.ru_maxrss as u64 * 1024,
                 });
             }
+        }
+    }
+}
+
+/// The most memory that this process has held at once, in bytes; 0 where unknown.
+pub(crate) fn own_peak_rss() -> u64 {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the pointer is to a live variable of the right type; zeroed is a valid rusage.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    usage.ru_maxrss as u64 * 1024
+}
+
+/// Waits until the process of a pidfd has ended, no longer than `limit`.
+pub(crate) fn wait_gone(pidfd: BorrowedFd<'_>, limit: Duration) {
+    let until = Instant::now() + limit;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let left =
+            rustix::event::Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        let mut waiting = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+        match rustix::event::poll(&mut waiting, Some(&left)) {
+            Err(rustix::io::Errno::INTR) => {}
+            _ => return,
         }
     }
 }

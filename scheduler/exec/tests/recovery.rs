@@ -43,6 +43,7 @@ async fn a_new_daemon_finds_what_runs_what_ended_and_fences_what_did_not_start()
     let go = site.rundir().join("go");
     let script = format!("while [ ! -e {} ]; do sleep 0.02; done; exit 7", go.display());
     let mut first = site.engine();
+    first.engine.recover(Vec::new()).await;
     first.engine.submit(vec![shell(1, &script), shell(2, "exit 4")]);
     assert_eq!(first.end(id(2)).await.ending, Ending::Exited { code: 4 });
     claimed(&site, &[1]).await;
@@ -79,6 +80,7 @@ async fn daemon_and_launcher_may_both_be_gone() {
     let script = format!("while [ ! -e {} ]; do sleep 0.02; done; exit 7", go.display());
     let first = site.engine();
     let mut engine = first.engine;
+    engine.recover(Vec::new()).await;
     engine.submit(vec![shell(1, &script), shell(2, "sleep 60")]);
     claimed(&site, &[1, 2]).await;
     let launcher = engine.launcher_pid().await.expect("a launcher");
@@ -117,14 +119,88 @@ async fn a_killed_shim_takes_its_tree_with_it() {
 async fn without_the_token_everything_open_is_proven_dead() {
     let site = Site::new();
     let mut first = site.engine();
-    first.engine.submit(vec![shell(1, "echo $$; exec sleep 60")]);
-    let pid: u32 = until(|| site.log(id(1)).trim().parse().ok()).await;
+    first.engine.recover(Vec::new()).await;
+    // The second one hides from whoever looks for its marker.
+    let hidden = "echo $$; exec env -u DUNNAGE_ATTEMPT_ID sleep 60";
+    first.engine.submit(vec![shell(1, "echo $$; exec sleep 60"), shell(2, hidden)]);
+    let pid = async |task| until(|| site.log(id(task)).trim().parse::<u32>().ok()).await;
+    let pids = [pid(1).await, pid(2).await];
     drop(first);
     std::fs::remove_file(site.rundir().join("token")).expect("removes");
-    let second = site.engine();
+    let mut second = site.engine();
     assert!(second.engine.runtime_lost());
-    assert_eq!(second.engine.recover(vec![id(1)]).await, [(id(1), Recovered::Died)]);
-    assert!(!lives(pid));
+    let open = vec![id(1), id(2), id(3)];
+    let died: Vec<_> = open.iter().map(|attempt| (*attempt, Recovered::Died)).collect();
+    assert_eq!(second.engine.recover(open.clone()).await, died);
+    for pid in pids {
+        until(|| (!lives(pid)).then_some(())).await;
+    }
+    // An order that comes late is not carried out.
+    second.engine.submit(vec![command(3, &["true"])]);
+    loop {
+        match second.next().await {
+            EngineEvent::NeverStarted { attempt } if attempt == id(3) => break,
+            EngineEvent::Ended { attempt, .. } => panic!("{attempt} was given up and must not run"),
+            _ => {}
+        }
+    }
+    drop(second);
+    // The same is said again to a daemon that comes before those facts are on disk.
+    let third = site.engine();
+    assert!(!third.engine.runtime_lost());
+    assert_eq!(third.engine.recover(open).await, died);
+}
+
+#[tokio::test]
+async fn a_runtime_directory_counts_as_lost_until_old_attempts_are_proven_dead() {
+    let site = Site::new();
+    let first = site.engine();
+    assert!(first.engine.runtime_lost());
+    drop(first);
+    let second = site.engine();
+    assert!(second.engine.runtime_lost(), "the first proved nothing");
+    second.engine.recover(Vec::new()).await;
+    drop(second);
+    assert!(!site.engine().engine.runtime_lost());
+}
+
+/// What a daemon of another version would say first.
+#[derive(serde::Serialize)]
+enum Greeting {
+    Hello { version: u32, token: String },
+}
+
+#[tokio::test]
+async fn a_launcher_keeps_away_from_a_daemon_of_another_version() {
+    use std::io::{Read, Write};
+    let site = Site::new();
+    let mut run = site.engine();
+    run.engine.submit(vec![shell(1, "sleep 60")]);
+    claimed(&site, &[1]).await;
+    let launcher = run.engine.launcher_pid().await.expect("a launcher");
+    let message =
+        rmp_serde::to_vec_named(&Greeting::Hello { version: 999, token: "other".into() }).expect("encodes");
+    let mut stranger = UnixStream::connect(socket(&site)).expect("connects");
+    stranger.write_all(&(message.len() as u32).to_le_bytes()).expect("writes");
+    stranger.write_all(&message).expect("writes");
+    stranger.set_read_timeout(Some(Duration::from_secs(30))).expect("a limit");
+    let mut answer = Vec::new();
+    stranger.read_to_end(&mut answer).expect("it answers and closes");
+    assert!(answer.len() > 4, "it says what it speaks");
+    // The daemon that it lost comes back, and what runs is not disturbed.
+    while run.next().await != (EngineEvent::LauncherLost { pid: launcher }) {}
+    run.engine.cancel(id(1), libc::SIGTERM, Duration::from_mins(1));
+    assert_eq!(run.end(id(1)).await.ending, Ending::Signalled { signal: 15 });
+    assert_eq!(run.run_ending(command(2, &["true"])).await, Ending::Exited { code: 0 });
+}
+
+/// The launcher's socket, whatever its name is in this version.
+fn socket(site: &Site) -> std::path::PathBuf {
+    std::fs::read_dir(site.rundir())
+        .expect("lists")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|end| end == "sock"))
+        .expect("a socket")
 }
 
 #[tokio::test]
@@ -134,7 +210,7 @@ async fn a_launcher_refuses_an_oversized_frame_and_lives_on() {
     let mut run = site.engine();
     assert_eq!(run.run_ending(command(1, &["true"])).await, Ending::Exited { code: 0 });
     let launcher = run.engine.launcher_pid().await.expect("a launcher");
-    let mut stranger = UnixStream::connect(site.rundir().join("launcher.sock")).expect("connects");
+    let mut stranger = UnixStream::connect(socket(&site)).expect("connects");
     stranger.write_all(&u32::MAX.to_le_bytes()).expect("writes");
     stranger.set_read_timeout(Some(Duration::from_secs(30))).expect("a limit");
     assert_eq!(stranger.read(&mut [0; 16]).expect("closed, not silent"), 0);
@@ -154,8 +230,9 @@ async fn a_launcher_leaves_after_goodbye() {
     let mut run = site.engine();
     run.run(command(1, &["true"])).await;
     let launcher = run.engine.launcher_pid().await.expect("a launcher");
+    let socket = socket(&site);
     run.engine.goodbye().await;
     drop(run);
     until(|| (!lives(launcher)).then_some(())).await;
-    assert!(!site.rundir().join("launcher.sock").exists());
+    assert!(!socket.exists());
 }

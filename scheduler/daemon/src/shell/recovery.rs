@@ -97,10 +97,10 @@ impl Shell {
             self.locks.want(&run.graph);
         }
         self.locks.keep(&mut self.core);
-        self.learn_of_open_attempts(&mut found, &aside).await;
         if self.engine.runtime_lost() {
-            self.clear_runtime();
+            self.clear_logs();
         }
+        self.learn_of_open_attempts(&mut found, &aside).await;
         let mut decisions = Vec::new();
         let now = self.clock.now();
         self.core.resume(now, &mut decisions);
@@ -113,12 +113,12 @@ impl Shell {
         Ok(found)
     }
 
-    /// Removes what another store has left in the runtime directory: its claims carry the same names as
-    /// ours and would fence off attempts that never ran.
-    fn clear_runtime(&self) {
-        for attempt in self.engine.claims().list().unwrap_or_default() {
-            drop(self.engine.claims().remove(attempt));
-            drop(std::fs::remove_file(self.effects.log_path(attempt)));
+    /// Removes the logs that another store, or an earlier life of the runtime directory, has left: they carry
+    /// the same names as ours. Its claims are the engine's affair.
+    fn clear_logs(&self) {
+        let logs = self.effects.rundir.join("logs");
+        for entry in std::fs::read_dir(logs).into_iter().flatten().flatten() {
+            drop(std::fs::remove_file(entry.path()));
         }
     }
 
