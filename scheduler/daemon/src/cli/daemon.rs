@@ -11,7 +11,7 @@ use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub(crate) async fn daemon(context: &Context, args: &DaemonArgs) -> Result<i32, Failure> {
     let started = Instant::now();
@@ -22,6 +22,11 @@ pub(crate) async fn daemon(context: &Context, args: &DaemonArgs) -> Result<i32, 
                 .hint("for example --metrics 127.0.0.1:9400")
         })?),
     };
+    // Before anybody can know of us, so that no signal meets the default.
+    let listen = |kind| {
+        signal(kind).map_err(|error| Failure::new(FAILED, format!("cannot listen for signals: {error}")))
+    };
+    let (terminate, interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let socket = context.config.socket.clone();
     let setup = context.setup(context.config.state_dir.clone())?;
     let ready = crate::setup::prepare(&setup).await?;
@@ -58,7 +63,7 @@ pub(crate) async fn daemon(context: &Context, args: &DaemonArgs) -> Result<i32, 
         );
     }
     tokio::spawn(api::serve(listener, shared));
-    tokio::spawn(signals(ready.sender));
+    tokio::spawn(signals(ready.sender, terminate, interrupt));
     eprintln!(
         "dunnage: ready in {:.0} ms, process {}, socket {}",
         started.elapsed().as_secs_f64() * 1e3,
@@ -72,12 +77,11 @@ pub(crate) async fn daemon(context: &Context, args: &DaemonArgs) -> Result<i32, 
 }
 
 /// The first signal stops; the tasks go on.
-async fn signals(inputs: tokio::sync::mpsc::UnboundedSender<Input>) {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return;
-    };
+async fn signals(
+    inputs: tokio::sync::mpsc::UnboundedSender<Input>,
+    mut terminate: Signal,
+    mut interrupt: Signal,
+) {
     loop {
         tokio::select! {
             _ = terminate.recv() => {}
