@@ -11,19 +11,8 @@ pub(crate) async fn doctor(context: &Context) -> Result<i32, Failure> {
     let state_dir = &context.config.state_dir;
     let mut checks = Vec::new();
     let rundir = match dunnage_exec::rundir::choose(state_dir) {
-        Ok(rundir) => {
-            checks.push(CheckDoc {
-                name: "runtime directory".to_owned(),
-                ok: rundir.tmpfs,
-                detail: format!(
-                    "{} ({})",
-                    rundir.path.display(),
-                    if rundir.tmpfs { "in memory" } else { "on a disk: starts are slower" }
-                ),
-                fix: (!rundir.tmpfs).then(|| "set XDG_RUNTIME_DIR to a folder on tmpfs".to_owned()),
-            });
-            rundir.path
-        }
+        // Whether it is in memory is among the checks of the machine.
+        Ok(rundir) => rundir.path,
         Err(error) => {
             checks.push(CheckDoc {
                 name: "runtime directory".to_owned(),
