@@ -1,6 +1,6 @@
 //! The local engine, on the daemon's side: one task that owns the connection to the launcher.
 //!
-//! - Commands go to the launcher, kernels to the [`WorkerPool`](crate::workers::WorkerPool).
+//! - Commands go to the launcher, kernels to the [`WorkerPool`].
 //! - The launcher is found or started with the first command.
 //! - When it is lost, what it had started lives on: each shim is watched by a pidfd and its exit
 //!   record read from its claim; what had not started is fenced off and reported as never started.

@@ -10,7 +10,7 @@
 //! and never an allocation beyond a small multiple of the input.
 //!
 //! A released format is never changed. A new one gets the next version byte, its own record types
-//! beside those of [`record`], and a branch in [`decode_facts`].
+//! beside those of `record`, and a branch in [`decode_facts`].
 
 mod record;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The exported C symbols. Each one asks [`world`](crate::world) and writes the answer to where the
+//! The exported C symbols. Each one asks [`crate::world`] and writes the answer to where the
 //! caller wants it; a null pointer is an invalid argument.
 
 #![expect(unsafe_code, reason = "a C library is made of pointers from its caller")]

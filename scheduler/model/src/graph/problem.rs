@@ -55,7 +55,7 @@ impl Problem {
     }
 }
 
-/// One line, two with a hint: "function[0].cost.memory of `train`: unknown unit: `20Gib`".
+/// One line, two with a hint: "function\[0\].cost.memory of `train`: unknown unit: `20Gib`".
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.place.as_str(), &self.function) {

@@ -4,7 +4,7 @@
 //! functions say about each other (ids, references, cycles, placeholders) is checked by
 //! `Graph::build` in the model. Both report all problems at once, each with its place.
 //!
-//! There is one way from a document to a spec: TOML and JSON both become small trees ([`node`]), one
+//! There is one way from a document to a spec: TOML and JSON both become small trees (`node.rs`), one
 //! for the `[graph]` table, one for the defaults and one for each function, and the same readers
 //! take them apart. JSON is read as a stream, so that of a million functions only one tree lives at
 //! a time.

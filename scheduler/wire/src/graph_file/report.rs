@@ -150,7 +150,7 @@ pub(crate) fn syntax_problem(line: usize, column: usize, message: &str, hint: &s
 }
 
 /// Problems as people read them, one a line and its hint below:
-/// "graph.toml:12: function[3].cost.memory of `train`: unknown unit: `20Gib`".
+/// "graph.toml:12: function\[3\].cost.memory of `train`: unknown unit: `20Gib`".
 pub fn render(problems: &[Problem], file: &str, places: &Places) -> String {
     let lines = places.lines(problems.iter().map(|problem| problem.place.as_str()));
     let mut out = String::new();
