@@ -7,6 +7,7 @@ pub mod graphs;
 pub mod http;
 pub mod options;
 pub mod report;
+pub mod spawned;
 
 /// Benchmarks end with the first thing that goes wrong.
 pub type Failure = Box<dyn std::error::Error>;

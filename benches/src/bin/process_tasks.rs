@@ -1,11 +1,10 @@
 //! Short processes, as many at once as there are cores, journal and logs on: tasks a second over what a
 //! bare spawn-and-wait loop reaches at the same concurrency.
 
-use dunnage_benches::cpu::{CpuTimes, told};
 use dunnage_benches::daemon::Home;
 use dunnage_benches::options::{Number, Options};
-use dunnage_benches::report::{Bar, Report, Row};
-use dunnage_benches::{Failure, floor, graphs};
+use dunnage_benches::report::Report;
+use dunnage_benches::{Failure, graphs, spawned};
 
 fn main() -> Result<(), Failure> {
     let options = Options::read(
@@ -21,29 +20,8 @@ fn main() -> Result<(), Failure> {
     let mut daemon = home.daemon()?;
     let cores = daemon.cores()?;
     let graph = graphs::sweep(count, &["/bin/true"]);
-    let (mut ours, mut inner, mut floors) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..=rounds {
-        let before = floor::spawn_rate(count, cores)?;
-        let launcher = daemon.launcher_pid();
-        let cpu = CpuTimes::of(daemon.pid(), launcher);
-        let ran = daemon.run(&graph, count)?;
-        let launcher = daemon.launcher_pid();
-        let spent = CpuTimes::of(daemon.pid(), launcher).since(&cpu, count);
-        let after = floor::spawn_rate(count, cores)?;
-        // The first round warms the machine up.
-        if round == 0 {
-            continue;
-        }
-        ours.push(count as f64 / ran.wall.as_secs_f64());
-        inner.push(count as f64 / ran.makespan.as_secs_f64());
-        floors.push(f64::midpoint(before, after));
-        if round == rounds {
-            report.note(told("a task, last round", &spent));
-        }
-    }
     let name = format!("{count} processes, {cores} at once, submission to whole status");
-    report.row(Row::new(name, "/s", ours).floor(&floors).bar(Bar::RatioAtLeast(0.6)));
-    report.row(Row::new("the same, first placement to last end", "/s", inner).floor(&floors));
+    spawned::measure(&mut report, &mut daemon, &name, &graph, (count, cores, rounds))?;
     report.print(&options);
     Ok(())
 }
