@@ -109,6 +109,7 @@ impl DeviceSource for HostSource {
             memory: self.groups.memory_limit(total).unwrap_or(total),
             gpus: Vec::new(),
             custom: self.custom.clone(),
+            tariff: dunnage_model::Tariff::default(),
         })
     }
 

@@ -222,7 +222,7 @@ impl World {
         let Some(problem) = self.scheduler.plan_problem(graph) else { return };
         let Some(run) = self.scheduler.graph(graph) else { return };
         let Some(planner) = dunnage_strategies::planner(self.scheduler.strategy_of(run)) else { return };
-        let plan = Arc::new(planner.plan(&problem));
+        let plan = Arc::new(planner.plan(&problem, &mut dunnage_core::Budget::of(200)));
         self.event(Event::Planned { graph, revision, plan });
     }
 

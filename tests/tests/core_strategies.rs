@@ -246,12 +246,14 @@ fn problem(functions: &[F], machine: &NodeSpec) -> PlanProblem {
             let time = |variant: &dunnage_model::Variant| {
                 variant.cost.declared_duration().map_or(1.0, Span::as_secs_f64)
             };
-            function.variants.iter().map(time).collect()
+            function.variants.iter().map(|variant| vec![time(variant)]).collect()
         })
         .collect();
     PlanProblem {
         nodes: vec![Arc::new(machine.clone())],
         settled: vec![false; graph.len() as usize],
+        busy: Vec::new(),
+        classes: vec![machine.cpu.model.clone()],
         seconds,
         basis: Basis::Declaration,
         has_unknown: false,
@@ -272,7 +274,8 @@ fn critical_path(problem: &PlanProblem) -> f64 {
             }
         });
         let times = &problem.seconds[graph.function_index(task) as usize];
-        ends[task as usize] = ready.fold(0.0, f64::max) + times.iter().copied().fold(f64::INFINITY, f64::min);
+        ends[task as usize] =
+            ready.fold(0.0, f64::max) + times.iter().flatten().copied().fold(f64::INFINITY, f64::min);
     }
     ends.into_iter().fold(0.0, f64::max)
 }
@@ -286,15 +289,19 @@ fn plans_are_whole_keep_the_order_and_are_no_shorter_than_the_critical_path() {
                 let what = format!("{} on {shape}, {profile}", entry.name);
                 let problem = problem(&functions, &machine);
                 let graph = &problem.graph;
-                let plan = planner.plan(&problem);
-                assert_eq!(plan, planner.plan(&problem), "{what}: two plans differ");
+                let plan = planner.plan(&problem, &mut dunnage_core::Budget::of(200));
+                assert_eq!(
+                    plan,
+                    planner.plan(&problem, &mut dunnage_core::Budget::of(200)),
+                    "{what}: two plans differ"
+                );
                 assert!(plan.makespan_s >= critical_path(&problem) - 1e-9, "{what}");
                 assert_eq!(plan.place.len(), graph.len() as usize, "{what}");
                 for task in 0..graph.len() {
                     let place =
                         plan.place[task as usize].unwrap_or_else(|| panic!("{what}: {task} has no place"));
                     let seconds =
-                        problem.seconds[graph.function_index(task) as usize][usize::from(place.variant)];
+                        problem.seconds[graph.function_index(task) as usize][usize::from(place.variant)][0];
                     assert!((place.end_s - place.start_s - seconds).abs() < 1e-9, "{what}");
                     assert_eq!(
                         place.device.is_host(),

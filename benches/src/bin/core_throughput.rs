@@ -262,7 +262,7 @@ fn plans(largest: u32) {
             panic!("heft plans");
         };
         let start = Instant::now();
-        let plan = planner.plan(&problem);
+        let plan = planner.plan(&problem, &mut dunnage_core::Budget::of(200));
         let heft = start.elapsed().as_secs_f64() * 1e3;
         println!("{size:>9} {build:>10.1} {heft:>10.1} {:>12.1}", plan.makespan_s);
     }

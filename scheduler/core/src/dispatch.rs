@@ -1,21 +1,15 @@
 //! Offers ready tasks to their strategies, in order, and writes down what the ledger accepts.
 
-use crate::estimate::Estimate;
-use crate::plan::PlanProblem;
 use crate::queue::{ClassId, QueueKey};
 use crate::rng::Rng;
 use crate::run::GraphRun;
 use crate::scheduler::Scheduler;
 use crate::strategy::{Candidate, Proposal, View};
-use dunnage_model::{Attempt, Basis, Decision, GraphId, NodeId, Placement, Request};
-use std::sync::Arc;
+use dunnage_model::{Attempt, Decision, DeviceId, GraphId, NodeId, Placement, Request};
 
 /// At most this many attempts are placed at once, whatever they ask for: functions that need no core
 /// would otherwise all be handed to the engine together.
 const RUNNING_MAX: usize = 1024;
-
-/// What a task of unknown length is planned with.
-const UNKNOWN_SECONDS: f64 = 1.0;
 
 impl Scheduler {
     pub(crate) fn dispatch(&mut self, out: &mut Vec<Decision>) {
@@ -70,21 +64,13 @@ impl Scheduler {
             return None;
         }
         let variants = run.graph.function(task).variants.len() as u8;
-        let estimates: Vec<Estimate> =
-            (0..variants).map(|variant| self.estimates.predict(&run.graph, task, variant)).collect();
         let requests: Vec<Request> = (0..variants)
             .map(|variant| {
                 let node = run.planned(task).map_or(NodeId::LOCAL, |place| place.device.node);
                 self.request_on(run, task, variant, node)
             })
             .collect();
-        let candidate = Candidate {
-            graph: &run.graph,
-            task,
-            planned: run.planned(task),
-            estimates: &estimates,
-            requests: &requests,
-        };
+        let candidate = Candidate { task, planned: run.planned(task), requests: &requests };
         let view = View { now: self.now, ledger: &self.ledger, estimates: &self.estimates };
         let mut rng = Rng::of(run.seed, u64::from(task));
         let chosen = self.strategies[run.strategy].choose(&view, &candidate, &options, &mut rng)?;
@@ -93,9 +79,8 @@ impl Scheduler {
         let cost = &run.graph.variant(task, proposal.variant).cost;
         match self.ledger.fit(&request, cost, proposal.variant, proposal.node, &proposal.gpus) {
             Ok(mut placement) => {
-                let estimate = estimates.get(usize::from(proposal.variant)).copied().unwrap_or_default();
-                placement.predicted = estimate.duration;
-                placement.basis = estimate.basis;
+                placement.predicted = proposal.estimate.duration;
+                placement.basis = proposal.estimate.basis;
                 Some(placement)
             }
             Err(_) => {
@@ -118,7 +103,9 @@ impl Scheduler {
                     continue;
                 }
                 for gpus in self.ledger.options(&request, node.spec.id) {
-                    options.push(Proposal { variant, node: node.spec.id, gpus });
+                    let device = gpus.first().copied().unwrap_or(DeviceId::host(node.spec.id));
+                    let estimate = self.estimates.predict(&run.graph, task, variant, node.spec.class(device));
+                    options.push(Proposal { variant, node: node.spec.id, gpus, estimate, transfer_s: 0.0 });
                 }
             }
         }
@@ -133,44 +120,5 @@ impl Scheduler {
         } else {
             request
         }
-    }
-
-    /// What a planner needs to know of a graph.
-    pub fn plan_problem(&self, id: GraphId) -> Option<PlanProblem> {
-        let run = self.graphs.get(&id)?;
-        let graph = Arc::clone(&run.graph);
-        let mut best = Basis::None;
-        let mut has_unknown = false;
-        let seconds = (0..graph.functions().len() as u32)
-            .map(|function| {
-                let first = graph.instances(function).start;
-                (0..graph.functions()[function as usize].variants.len() as u8)
-                    .map(|variant| {
-                        if graph.instances(function).is_empty() {
-                            return UNKNOWN_SECONDS;
-                        }
-                        let estimate = self.estimates.predict(&graph, first, variant);
-                        best = best.min(estimate.basis);
-                        has_unknown |= estimate.duration.is_none();
-                        estimate.duration.map_or(UNKNOWN_SECONDS, |span| span.as_secs_f64().max(1e-6))
-                    })
-                    .collect()
-            })
-            .collect();
-        Some(PlanProblem {
-            nodes: self.ledger.nodes().map(|node| Arc::clone(&node.spec)).collect(),
-            settled: run
-                .slots
-                .iter()
-                .map(|slot| {
-                    slot.state.is_final() || matches!(slot.state, dunnage_model::TaskState::Running(_))
-                })
-                .collect(),
-            seconds,
-            basis: best,
-            has_unknown,
-            seed: run.seed,
-            graph,
-        })
     }
 }

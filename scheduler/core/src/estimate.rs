@@ -39,8 +39,9 @@ impl Estimates {
         format!("{}\u{1f}{}", graph.name, graph.family(task))
     }
 
-    /// What a variant of a task is expected to take.
-    pub fn predict(&self, graph: &Graph, task: u32, variant: u8) -> Estimate {
+    /// What a variant of a task is expected to take on a device of this class.
+    pub fn predict(&self, graph: &Graph, task: u32, variant: u8, class: &str) -> Estimate {
+        let _ = class;
         let variant = graph.variant(task, variant);
         if !self.seen.is_empty()
             && let Some(mean) = self.seen.get(&(Self::signature(graph, task), variant.kind))

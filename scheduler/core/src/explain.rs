@@ -174,7 +174,6 @@ impl Scheduler {
         let Some(run) = self.graphs.get(&id.graph) else { return Vec::new() };
         let mut options = Vec::new();
         for variant in 0..run.graph.function(id.index).variants.len() as u8 {
-            let estimate = self.estimates.predict(&run.graph, id.index, variant);
             for node in self.ledger.nodes() {
                 let request = self.request_on(run, id.index, variant, node.spec.id);
                 let fitting = self.ledger.options(&request, node.spec.id);
@@ -190,6 +189,8 @@ impl Scheduler {
                         gpus.first().copied().unwrap_or(DeviceId::host(node.spec.id)) == device
                             || gpus.contains(&device)
                     });
+                    let estimate =
+                        self.estimates.predict(&run.graph, id.index, variant, node.spec.class(device));
                     let obstacle = (!fits).then(|| self.obstacle(&request, node, device));
                     options.push(Option {
                         variant,

@@ -33,7 +33,7 @@ mod timers;
 pub use estimate::{Estimate, Estimates};
 pub use explain::{Explanation, Option as PlacementOption, Why};
 pub use ledger::{GpuLedger, Ledger, NodeLedger, Refusal};
-pub use plan::{PlanProblem, Planner};
+pub use plan::{Budget, Busy, PlanProblem, Planner};
 pub use project::TaskRow;
 pub use rng::Rng;
 pub use run::{GraphRun, Record, TaskSlot};

@@ -1,15 +1,52 @@
 //! The port of the planners: a whole graph in, a plan out. They run beside the loop, never in it.
 
-use dunnage_model::{Basis, Graph, NodeSpec, Plan};
+use crate::scheduler::Scheduler;
+use dunnage_model::{Basis, DeviceId, Graph, GraphId, NodeSpec, Placement, Plan, TaskState};
 use std::sync::Arc;
 
-/// Makes a schedule for a whole graph. Pure: the same problem and seed give the same plan.
+/// What a task of unknown length is planned with.
+const UNKNOWN_SECONDS: f64 = 1.0;
+
+/// Makes a schedule for a whole graph. Pure: the same problem, seed and number of schedules give the same
+/// plan.
 pub trait Planner: Send + Sync {
     /// The name of graph file and CLI.
     fn name(&self) -> &'static str;
 
-    /// Makes the plan.
-    fn plan(&self, problem: &PlanProblem) -> Plan;
+    /// Makes the plan, within a budget where it searches.
+    fn plan(&self, problem: &PlanProblem, budget: &mut Budget<'_>) -> Plan;
+}
+
+/// How long a search may go on. It is counted in schedules, so that the same number gives the same plan
+/// on any machine; a clock is only an upper bound that the caller brings.
+pub struct Budget<'a> {
+    /// At most this many whole schedules are made.
+    pub schedules: u64,
+    clock: Option<&'a mut dyn FnMut() -> bool>,
+}
+
+impl<'a> Budget<'a> {
+    /// A budget of schedules alone.
+    pub fn of(schedules: u64) -> Self {
+        Self { schedules, clock: None }
+    }
+
+    /// The same with an upper bound: `is_over` tells whether time is over. It is asked about once a
+    /// schedule, so it must cost next to nothing.
+    pub fn with_clock(schedules: u64, is_over: &'a mut dyn FnMut() -> bool) -> Self {
+        Self { schedules, clock: Some(is_over) }
+    }
+
+    /// Whether time is over.
+    pub fn is_over(&mut self) -> bool {
+        self.clock.as_mut().is_some_and(|is_over| is_over())
+    }
+}
+
+impl std::fmt::Debug for Budget<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Budget").field("schedules", &self.schedules).finish_non_exhaustive()
+    }
 }
 
 /// What a planner is given: a copy of what it needs, so that the loop goes on meanwhile.
@@ -21,12 +58,119 @@ pub struct PlanProblem {
     pub nodes: Vec<Arc<NodeSpec>>,
     /// For each task whether it has ended or is running and is not to be planned.
     pub settled: Vec<bool>,
-    /// For each function and each of its variants, the seconds that an instance is expected to take.
-    pub seconds: Vec<Vec<f64>>,
+    /// What other tasks, of this graph or not, hold now and for how long yet.
+    pub busy: Vec<Busy>,
+    /// The classes of devices that the nodes have, see [`NodeSpec::class`].
+    pub classes: Vec<String>,
+    /// For each function, each of its variants and each class, the seconds that an instance is expected to
+    /// take.
+    pub seconds: Vec<Vec<Vec<f64>>>,
     /// On what these rest, at best.
     pub basis: Basis,
     /// Whether nothing at all is known of some of them.
     pub has_unknown: bool,
     /// For choices that are free.
     pub seed: u64,
+}
+
+/// A placement that is in force while a plan is made.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Busy {
+    /// The task, where it belongs to the graph that is planned.
+    pub task: Option<u32>,
+    /// What it holds.
+    pub placement: Placement,
+    /// Seconds from now until it is expected to end.
+    pub left_s: f64,
+}
+
+impl PlanProblem {
+    /// The index of a device's class in `classes`.
+    pub fn class(&self, device: DeviceId) -> usize {
+        let node = self.nodes.iter().find(|node| node.id == device.node);
+        let class = node.map_or("", |node| node.class(device));
+        self.classes.iter().position(|known| known == class).unwrap_or(0)
+    }
+}
+
+impl Scheduler {
+    /// What a planner needs to know of a graph.
+    pub fn plan_problem(&self, id: GraphId) -> Option<PlanProblem> {
+        let run = self.graphs.get(&id)?;
+        let graph = Arc::clone(&run.graph);
+        let nodes: Vec<Arc<NodeSpec>> = self.ledger.nodes().map(|node| Arc::clone(&node.spec)).collect();
+        let mut classes: Vec<String> = Vec::new();
+        for node in &nodes {
+            let devices =
+                std::iter::once(DeviceId::host(node.id)).chain(node.gpus.iter().map(|gpu| gpu.device));
+            for device in devices {
+                let class = node.class(device);
+                if !classes.iter().any(|known| known == class) {
+                    classes.push(class.to_owned());
+                }
+            }
+        }
+        let mut best = Basis::None;
+        let mut has_unknown = false;
+        let seconds = (0..graph.functions().len() as u32)
+            .map(|function| {
+                let first = graph.instances(function).start;
+                (0..graph.functions()[function as usize].variants.len() as u8)
+                    .map(|variant| {
+                        classes
+                            .iter()
+                            .map(|class| {
+                                if graph.instances(function).is_empty() {
+                                    return UNKNOWN_SECONDS;
+                                }
+                                let estimate = self.estimates.predict(&graph, first, variant, class);
+                                best = best.min(estimate.basis);
+                                has_unknown |= estimate.duration.is_none();
+                                estimate.duration.map_or(UNKNOWN_SECONDS, |span| span.as_secs_f64().max(1e-6))
+                            })
+                            .collect()
+                    })
+                    .collect()
+            })
+            .collect();
+        Some(PlanProblem {
+            nodes,
+            settled: run
+                .slots
+                .iter()
+                .map(|slot| slot.state.is_final() || matches!(slot.state, TaskState::Running(_)))
+                .collect(),
+            busy: self.busy(id),
+            classes,
+            seconds,
+            basis: best,
+            has_unknown,
+            seed: run.seed,
+            graph,
+        })
+    }
+
+    /// Who holds what, and how long yet: what is overdue is expected to end soon.
+    fn busy(&self, id: GraphId) -> Vec<Busy> {
+        self.ledger
+            .holdings()
+            .map(|(attempt, placement)| {
+                let slot = self
+                    .graphs
+                    .get(&attempt.task.graph)
+                    .and_then(|run| run.slots.get(attempt.task.index as usize));
+                let began = slot.and_then(|slot| match &slot.state {
+                    TaskState::Running(running) => Some(running.started_at.unwrap_or(running.placed_at)),
+                    _ => None,
+                });
+                let ran = began.map_or(0.0, |began| self.now.since(began).as_secs_f64());
+                let predicted = placement.predicted.map_or(UNKNOWN_SECONDS, |span| span.as_secs_f64());
+                Busy {
+                    task: (attempt.task.graph == id).then_some(attempt.task.index),
+                    placement: placement.clone(),
+                    left_s: (predicted - ran).max(0.1 * predicted),
+                }
+            })
+            .collect()
+    }
 }

@@ -45,20 +45,16 @@ pub struct View<'a> {
 /// A task that is to be placed.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
-    /// Its graph.
-    pub graph: &'a Graph,
-    /// Its index there.
+    /// Its index in its graph.
     pub task: u32,
     /// Where the plan wants it, if there is a plan.
     pub planned: Option<PlannedPlace>,
-    /// What each of its variants is expected to take, in the order of the variants.
-    pub estimates: &'a [Estimate],
     /// What each of its variants asks for, grown after out-of-memory, in the order of the variants.
     pub requests: &'a [Request],
 }
 
 /// A way to place a task.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Proposal {
     /// Which of the function's variants.
     pub variant: u8,
@@ -66,11 +62,20 @@ pub struct Proposal {
     pub node: NodeId,
     /// On which GPUs there.
     pub gpus: Vec<DeviceId>,
+    /// What the task is expected to take there.
+    pub estimate: Estimate,
+    /// Seconds that moving its inputs there takes, as far as their sizes are known.
+    pub transfer_s: f64,
 }
 
 impl Proposal {
     /// The device that a person would name: its first GPU, else the cores.
     pub fn main_device(&self) -> DeviceId {
         self.gpus.first().copied().unwrap_or(DeviceId::host(self.node))
+    }
+
+    /// Seconds until it would have ended if it began now; infinite where nothing is known of it.
+    pub fn seconds(&self) -> f64 {
+        self.estimate.duration.map_or(f64::INFINITY, |span| span.as_secs_f64()) + self.transfer_s
     }
 }

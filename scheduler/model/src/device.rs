@@ -3,7 +3,7 @@
 //! An inventory ([`NodeSpec`]) is taken once and again after a device came or went; a [`DeviceSample`]
 //! is taken every second or so. What a driver does not tell is `None`, never 0.
 
-use crate::{Bytes, DeviceId, MilliCores, NodeId};
+use crate::{Bytes, DeviceId, MilliCores, NodeId, Tariff};
 use std::collections::BTreeMap;
 
 /// A machine: its cores, its RAM, its GPUs and the resources that its owner declared.
@@ -21,6 +21,8 @@ pub struct NodeSpec {
     pub gpus: Vec<GpuSpec>,
     /// Named resources of the configuration, `licence = 3`.
     pub custom: BTreeMap<String, u64>,
+    /// What using it costs, by the configuration.
+    pub tariff: Tariff,
 }
 
 /// The cores of a node.
@@ -140,7 +142,14 @@ impl NodeSpec {
             memory,
             gpus: Vec::new(),
             custom: BTreeMap::new(),
+            tariff: Tariff::default(),
         }
+    }
+
+    /// The class of a device: what its GPU's vendor, or that of the cores, calls it. Times are remembered
+    /// by class, since they are alike on devices of one class.
+    pub fn class(&self, device: DeviceId) -> &str {
+        self.gpu(device).map_or(self.cpu.model.as_str(), |gpu| gpu.name.as_str())
     }
 
     /// Adds a GPU with this name and this much memory.

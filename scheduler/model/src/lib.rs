@@ -12,6 +12,7 @@ mod event;
 mod graph;
 mod id;
 mod snapshot;
+mod tariff;
 mod task;
 mod units;
 
@@ -22,5 +23,6 @@ pub use event::*;
 pub use graph::*;
 pub use id::*;
 pub use snapshot::*;
+pub use tariff::*;
 pub use task::*;
 pub use units::*;

@@ -1,11 +1,14 @@
 //! The agenda: events in order of virtual time, decisions carried out as soon as they are made.
 
 use crate::workload::{AttemptEnd, Workload};
-use dunnage_core::Scheduler;
+use dunnage_core::{Budget, Scheduler};
 use dunnage_model::{
     AttemptId, Cause, Decision, DeviceId, EndReason, Event, Failure, GraphId, GraphState, Time, Usage,
 };
 use std::collections::{BTreeMap, BTreeSet};
+
+/// How many schedules a search may make for one plan.
+const SCHEDULES: u64 = 2_000;
 
 /// A scheduler with an agenda.
 #[derive(Debug)]
@@ -145,8 +148,10 @@ impl<W: Workload> Simulation<W> {
                 let Some(problem) = self.scheduler.plan_problem(*graph) else { return };
                 let Some(run) = self.scheduler.graph(*graph) else { return };
                 let name = self.scheduler.strategy_of(run);
+                // No clock in here: virtual time stands still while a plan is made.
+                let mut budget = Budget::of(SCHEDULES);
                 if let Some(planner) = dunnage_strategies::planner(name) {
-                    let plan = std::sync::Arc::new(planner.plan(&problem));
+                    let plan = std::sync::Arc::new(planner.plan(&problem, &mut budget));
                     self.at(self.now, Event::Planned { graph: *graph, revision: *revision, plan });
                 }
             }

@@ -7,7 +7,7 @@
 use crate::Heft;
 use crate::heft::follow;
 use crate::load_balanced::LoadBalanced;
-use dunnage_core::{Candidate, PlanProblem, Planner, Proposal, Rng, Strategy, View};
+use dunnage_core::{Budget, Candidate, PlanProblem, Planner, Proposal, Rng, Strategy, View};
 use dunnage_model::{Graph, Plan};
 
 /// See the module.
@@ -35,7 +35,7 @@ impl Strategy for Auto {
         options: &[Proposal],
         rng: &mut Rng,
     ) -> Option<usize> {
-        if task.planned.is_some() || task.estimates.len() > 1 {
+        if task.planned.is_some() || task.requests.len() > 1 {
             follow(view, task, options)
         } else {
             LoadBalanced.choose(view, task, options, rng)
@@ -48,8 +48,8 @@ impl Planner for Auto {
         "auto"
     }
 
-    fn plan(&self, problem: &PlanProblem) -> Plan {
-        let mut plan = Heft.plan(problem);
+    fn plan(&self, problem: &PlanProblem, budget: &mut Budget<'_>) -> Plan {
+        let mut plan = Heft.plan(problem, budget);
         plan.why = if problem.graph.edges() > 0 {
             "heft, because functions depend on each other".to_owned()
         } else {

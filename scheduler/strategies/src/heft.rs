@@ -9,7 +9,7 @@
 //! count of levels.
 
 use crate::timeline::Timeline;
-use dunnage_core::{Candidate, Estimate, PlanProblem, Planner, Proposal, Rng, Strategy, View};
+use dunnage_core::{Budget, Candidate, PlanProblem, Planner, Proposal, Rng, Strategy, View};
 use dunnage_model::{
     Bytes, DeviceId, GpuRequest, GpuSpec, Graph, MilliShare, NodeSpec, Plan, PlannedPlace, Request,
 };
@@ -61,13 +61,9 @@ pub(crate) fn follow(view: &View<'_>, task: &Candidate<'_>, options: &[Proposal]
         }
         // Another device of the same kind that is free now is as good: a plan is made as if the machine were
         // empty, and holds nothing back from what is idle.
-        let planned = task.estimates.get(usize::from(place.variant)).and_then(|estimate| estimate.duration);
-        let as_good = options.iter().position(|option| {
-            option.variant == place.variant
-                || task.estimates.get(usize::from(option.variant)).is_some_and(|estimate| {
-                    matches!((estimate.duration, planned), (Some(here), Some(there)) if here <= there)
-                })
-        });
+        let planned = place.end_s - place.start_s;
+        let as_good =
+            options.iter().position(|option| option.variant == place.variant || option.seconds() <= planned);
         if as_good.is_some() {
             return as_good;
         }
@@ -78,17 +74,8 @@ pub(crate) fn follow(view: &View<'_>, task: &Candidate<'_>, options: &[Proposal]
             return None;
         }
     }
-    let seconds = |estimate: &Estimate| estimate.duration.map_or(f64::INFINITY, |span| span.as_secs_f64());
-    options
-        .iter()
-        .enumerate()
-        .min_by(|(_, a), (_, b)| {
-            let time = |option: &Proposal| {
-                task.estimates.get(usize::from(option.variant)).map_or(f64::INFINITY, seconds)
-            };
-            time(a).total_cmp(&time(b))
-        })
-        .map(|(at, _)| at)
+    let seconds = |(_, option): &(usize, &Proposal)| option.seconds();
+    options.iter().enumerate().min_by(|a, b| seconds(a).total_cmp(&seconds(b))).map(|(at, _)| at)
 }
 
 impl Planner for Heft {
@@ -96,7 +83,7 @@ impl Planner for Heft {
         "heft"
     }
 
-    fn plan(&self, problem: &PlanProblem) -> Plan {
+    fn plan(&self, problem: &PlanProblem, _: &mut Budget<'_>) -> Plan {
         let topological = problem.graph.topological();
         let ranks = upward_ranks(problem, &topological);
         // A reader's rank is less than its producer's, except where a short time is lost in the sum with a
@@ -117,8 +104,13 @@ pub(crate) fn upward_ranks(problem: &PlanProblem, topological: &[u32]) -> Vec<f6
     let graph = &problem.graph;
     let mut ranks = vec![0.0_f64; graph.len() as usize];
     let mut behind_group = vec![0.0_f64; graph.groups().len()];
-    let means: Vec<f64> =
-        problem.seconds.iter().map(|times| times.iter().sum::<f64>() / times.len().max(1) as f64).collect();
+    let means: Vec<f64> = problem
+        .seconds
+        .iter()
+        .map(|variants| {
+            variants.iter().flatten().sum::<f64>() / variants.iter().flatten().count().max(1) as f64
+        })
+        .collect();
     for task in topological.iter().rev().copied() {
         let mut behind = graph.readers(task).iter().map(|reader| ranks[*reader as usize]).fold(0.0, f64::max);
         if let Some(group) = graph.group_of(task) {
@@ -162,7 +154,8 @@ fn place_in_order(problem: &PlanProblem, order: &[u32], ranks: &[f64]) -> Plan {
         let mut best: Option<(f64, f64, &Choice)> = None;
         for choice in choices.iter() {
             let start = machine.start(ready, choice);
-            let end = start + problem.seconds[function][usize::from(choice.variant)];
+            let end =
+                start + problem.seconds[function][usize::from(choice.variant)][problem.class(choice.device)];
             if best.is_none_or(|(least, ..)| end < least) {
                 best = Some((end, start, choice));
             }

@@ -5,6 +5,7 @@ mod auto;
 mod first_available;
 mod heft;
 mod load_balanced;
+pub mod planning;
 mod random;
 mod registry;
 mod timeline;

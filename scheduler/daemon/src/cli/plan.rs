@@ -80,7 +80,9 @@ fn simulate(core: Scheduler, graph: &Arc<Graph>, node: &Arc<NodeSpec>) -> Result
             variant: placement.map_or(0, |placement| placement.variant),
         });
         if let Some(placement) = placement {
-            basis = basis.min(before.predict(graph, task, placement.variant).basis);
+            basis = basis.min(
+                before.predict(graph, task, placement.variant, node.class(placement.main_device())).basis,
+            );
         }
         let share = match placement {
             None => 0.0,
@@ -123,7 +125,7 @@ fn simulate(core: Scheduler, graph: &Arc<Graph>, node: &Arc<NodeSpec>) -> Result
 fn lower_bound(graph: &Graph, core: &Scheduler, cores: f64) -> f64 {
     let unknown = 1.0;
     let seconds = |task: u32, variant: u8| {
-        core.estimates().predict(graph, task, variant).duration.map_or(unknown, |span| span.as_secs_f64())
+        core.estimates().predict(graph, task, variant, "").duration.map_or(unknown, |span| span.as_secs_f64())
     };
     let mut chain = vec![0.0_f64; graph.len() as usize];
     let mut group_chain = vec![0.0_f64; graph.groups().len()];

@@ -4,9 +4,14 @@ use super::Input;
 use super::effects::Effects;
 use super::owner::Shell;
 use super::translate::NoStart;
+use dunnage_core::Budget;
 use dunnage_exec::AttemptSpec;
 use dunnage_model::{AttemptId, Cause, Decision, Event, Failure, GraphId, Placement, TaskState, Usage};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a search for a better plan may go on while its graph waits.
+const PLAN_TIME: Duration = Duration::from_millis(100);
 
 /// Ended graphs are kept in memory up to this many, and up to this many of their functions together.
 const ENDED_MAX: usize = 256;
@@ -81,7 +86,10 @@ impl Shell {
         let Some(planner) = dunnage_strategies::planner(self.core.strategy_of(run)) else { return };
         let sender = self.sender.clone();
         tokio::task::spawn_blocking(move || {
-            let plan = Arc::new(planner.plan(&problem));
+            let deadline = Instant::now() + PLAN_TIME;
+            let mut is_over = || Instant::now() >= deadline;
+            let mut budget = Budget::with_clock(u64::MAX, &mut is_over);
+            let plan = Arc::new(planner.plan(&problem, &mut budget));
             drop(sender.send(Input::Planned { graph, revision, plan }));
         });
     }
