@@ -15,6 +15,7 @@ mod snapshot;
 mod tariff;
 mod task;
 mod units;
+mod weights;
 
 pub use cost::*;
 pub use decision::*;
@@ -26,3 +27,4 @@ pub use snapshot::*;
 pub use tariff::*;
 pub use task::*;
 pub use units::*;
+pub use weights::*;

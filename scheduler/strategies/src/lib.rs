@@ -15,4 +15,4 @@ pub use first_available::FirstAvailable;
 pub use heft::Heft;
 pub use load_balanced::LoadBalanced;
 pub use random::Random;
-pub use registry::{Entry, NAMES_TO_COME, planner, registry, strategies};
+pub use registry::{Entry, NAMES_TO_COME, planner, registry, schedule_planner, strategies};

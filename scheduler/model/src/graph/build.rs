@@ -185,6 +185,7 @@ impl Builder {
                 }),
                 timeout: self.spec.timeout,
                 priority: self.spec.priority,
+                weights: self.spec.weights.unwrap_or_default(),
             },
             inputs: self.spec.inputs,
             functions: self.functions,

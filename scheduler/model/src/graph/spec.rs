@@ -1,6 +1,6 @@
 //! A graph as its author wrote it: units read, defaults filled in, nothing checked across functions.
 
-use crate::{Bytes, Cost, DeviceKind, Span};
+use crate::{Bytes, Cost, DeviceKind, Span, Weights};
 use std::collections::BTreeMap;
 
 /// A graph as given.
@@ -20,6 +20,8 @@ pub struct GraphSpec {
     pub timeout: Option<Span>,
     /// Its place in the queue: higher goes first.
     pub priority: i32,
+    /// What is weighed against what; time alone where nothing is said.
+    pub weights: Option<Weights>,
     /// Values to keep besides those that nobody reads: `id.index`.
     pub keep: Vec<String>,
     /// The user's files by name, relative to the graph file.

@@ -52,6 +52,8 @@ pub struct Settings {
     pub timeout: Option<Span>,
     /// Its place in the queue: higher goes first.
     pub priority: i32,
+    /// What is weighed against what.
+    pub weights: crate::Weights,
 }
 
 /// A function, or a family of them.

@@ -2,6 +2,7 @@
 
 use super::Instance;
 use dunnage_core::Budget;
+use dunnage_model::Weights;
 
 /// When and in which mode each task runs.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -37,6 +38,8 @@ pub struct PlanOptions {
     pub seed: u64,
     /// How means over transfers are taken.
     pub mean_comm: MeanComm,
+    /// What is weighed against what; list rules look at time alone.
+    pub weights: Weights,
 }
 
 /// Why there is no schedule.
