@@ -4,6 +4,7 @@
 //! attempt ends after the time that its [`Workload`] says, or fails, or is lost. Same seed, same run.
 
 mod driver;
+pub mod openb;
 mod workload;
 
 pub use driver::{Ran, Report, Simulation};

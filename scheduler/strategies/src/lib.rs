@@ -2,16 +2,27 @@
 //! [`registry`]. A strategy proposes; the core's ledger checks and reserves.
 
 mod auto;
+mod best_fit;
+mod dot_product;
+mod fgd;
 mod first_available;
+mod gpu_clustering;
+mod gpu_packing;
 mod heft;
 mod load_balanced;
+pub mod packing;
 pub mod planning;
 mod random;
 mod registry;
 mod timeline;
 
 pub use auto::Auto;
+pub use best_fit::BestFit;
+pub use dot_product::DotProduct;
+pub use fgd::Fgd;
 pub use first_available::FirstAvailable;
+pub use gpu_clustering::GpuClustering;
+pub use gpu_packing::GpuPacking;
 pub use heft::Heft;
 pub use load_balanced::LoadBalanced;
 pub use random::Random;

@@ -1,7 +1,9 @@
 //! The one list of strategies: adding one is a file and a line here.
 
 use crate::planning::SchedulePlanner;
-use crate::{Auto, FirstAvailable, Heft, LoadBalanced, Random};
+use crate::{
+    Auto, BestFit, DotProduct, Fgd, FirstAvailable, GpuClustering, GpuPacking, Heft, LoadBalanced, Random,
+};
 use dunnage_core::{Planner, Strategy};
 use std::sync::Arc;
 
@@ -17,12 +19,7 @@ pub struct Entry {
 }
 
 /// Names of the graph file's contract that are not in the list yet; a graph that uses one is told so.
-pub const NAMES_TO_COME: [&str; 14] = [
-    "best-fit",
-    "dot-product",
-    "gpu-packing",
-    "gpu-clustering",
-    "fgd",
+pub const NAMES_TO_COME: [&str; 9] = [
     "cpop",
     "peft",
     "min-min",
@@ -34,12 +31,12 @@ pub const NAMES_TO_COME: [&str; 14] = [
     "energy-optimised",
 ];
 
-static REGISTRY: [Entry; 5] = [
+static REGISTRY: [Entry; 10] = [
     Entry {
         name: "auto",
-        summary: "heft where order or variants matter, load-balanced where not",
-        make: || Box::new(Auto),
-        planner: Some(|| Arc::new(Auto)),
+        summary: "heft where order or variants matter, tight packing where not",
+        make: || Box::new(Auto::default()),
+        planner: Some(|| Arc::new(Auto::default())),
     },
     Entry {
         name: "first-available",
@@ -51,6 +48,36 @@ static REGISTRY: [Entry; 5] = [
         name: "load-balanced",
         summary: "the device that is emptiest afterwards",
         make: || Box::new(LoadBalanced),
+        planner: None,
+    },
+    Entry {
+        name: "best-fit",
+        summary: "the node with the least left",
+        make: || Box::new(BestFit::default()),
+        planner: None,
+    },
+    Entry {
+        name: "dot-product",
+        summary: "the node whose free resources are least like the request",
+        make: || Box::new(DotProduct::default()),
+        planner: None,
+    },
+    Entry {
+        name: "gpu-packing",
+        summary: "GPUs in use before idle ones, nodes in use before idle ones",
+        make: || Box::new(GpuPacking::default()),
+        planner: None,
+    },
+    Entry {
+        name: "gpu-clustering",
+        summary: "tasks of a kind together",
+        make: || Box::new(GpuClustering::default()),
+        planner: None,
+    },
+    Entry {
+        name: "fgd",
+        summary: "where what is left stays usable (Weng 2023)",
+        make: || Box::new(Fgd::default()),
         planner: None,
     },
     Entry {
