@@ -351,7 +351,9 @@ fn neighbours(spec: &NodeSpec, free: &[DeviceId], count: usize) -> Vec<Vec<Devic
     for order in [free, &by_numa, &by_memory] {
         sets.extend(order.windows(count).map(<[DeviceId]>::to_vec));
     }
-    sets.iter_mut().for_each(|set| set.sort_unstable());
+    for set in &mut sets {
+        set.sort_unstable();
+    }
     sets.sort_unstable();
     sets.dedup();
     sets
@@ -764,7 +766,9 @@ mod tests {
         assert!(sets(&alike, 5).is_empty());
         // NUMA nodes in turn: the pairs of each are among the sets.
         let crossed = four_gpus(|gpus| {
-            gpus.iter_mut().for_each(|gpu| gpu.numa_node = Some(gpu.device.local % 2));
+            for gpu in gpus.iter_mut() {
+                gpu.numa_node = Some(gpu.device.local % 2);
+            }
         });
         let pairs = sets(&crossed, 2);
         assert!(pairs.contains(&vec![1, 3]) && pairs.contains(&vec![2, 4]), "{pairs:?}");

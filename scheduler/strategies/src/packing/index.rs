@@ -157,7 +157,7 @@ impl Index {
 fn any_gpu(fill: &Fill, shape: &Shape, rng: &mut Rng) -> Chosen {
     let able = || {
         let gpus = fill.gpus().iter().enumerate();
-        gpus.filter(|(_, gpu)| gpu.free >= shape.milli && shape.models.has(gpu.model)).map(|(at, _)| at)
+        gpus.filter(|(_, gpu)| gpu.takes(shape)).map(|(at, _)| at)
     };
     let n = rng.below(able().count());
     able().nth(n).map_or(Chosen::NONE, Chosen::one)

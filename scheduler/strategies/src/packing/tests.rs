@@ -47,7 +47,7 @@ fn rare_shapes_are_not_typical() {
 fn a_model_that_is_not_allowed_is_no_use() {
     let only_one = Shape { models: Models::NONE.with(1), ..shape(1, 1, 500) };
     let empty = Fill::new(64_000, 1 << 20, (0..2).map(|model| Gpu { free: 1000, model }).collect());
-    let typical = workload(&[(only_one, 1.0)], &[empty.clone()]);
+    let typical = workload(&[(only_one, 1.0)], std::slice::from_ref(&empty));
     assert_eq!(typical.fragmentation(&empty), 1000.0);
     assert_eq!(typical.fragmentation(&node(8, &[1000])), 1000.0);
     assert_eq!(typical.scarcity, [0.0, 2.0]);
@@ -202,7 +202,7 @@ fn the_index_finds_what_looking_at_every_node_finds() {
         for policy in Policy::ALL {
             for tie in [Tie::Name, Tie::Fit, Tie::Random] {
                 let mut rng = Rng::new(seed);
-                let nodes: Vec<Fill> = (0..1 + rng.below(24)).map(|_| any_node(&mut rng)).collect();
+                let nodes: Vec<Fill> = (0..=rng.below(24)).map(|_| any_node(&mut rng)).collect();
                 let shapes: Vec<Shape> = (0..12).map(|_| any_shape(&mut rng)).collect();
                 let capacity = Capacity::of(&nodes);
                 let given: Vec<(Shape, f64)> = shapes.iter().map(|shape| (*shape, 1.0)).collect();
