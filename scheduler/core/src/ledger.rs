@@ -562,7 +562,7 @@ impl Ledger {
     }
 
     /// Writes down that an attempt holds this. Returns whether it held nothing before.
-    pub(crate) fn reserve(&mut self, attempt: AttemptId, placement: &Placement) -> bool {
+    pub fn reserve(&mut self, attempt: AttemptId, placement: &Placement) -> bool {
         if self.holdings.contains_key(&attempt) {
             return false;
         }
@@ -572,7 +572,7 @@ impl Ledger {
     }
 
     /// Takes back what an attempt holds. Returns whether it held anything.
-    pub(crate) fn release(&mut self, attempt: AttemptId) -> bool {
+    pub fn release(&mut self, attempt: AttemptId) -> bool {
         let Some(placement) = self.holdings.remove(&attempt) else { return false };
         self.move_amounts(&placement, -1);
         self.generation += 1;
