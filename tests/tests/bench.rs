@@ -53,7 +53,8 @@ fn psplib() -> String {
         let list: Vec<String> = row.iter().map(ToString::to_string).collect();
         let _ = writeln!(text, "  {}  1  {}  {}", at + 1, row.len(), list.join(" "));
     }
-    let _ = write!(text, "{stars}\nREQUESTS/DURATIONS:\njobnr. mode duration  R 1  R 2\n{}\n", "-".repeat(72));
+    let _ =
+        write!(text, "{stars}\nREQUESTS/DURATIONS:\njobnr. mode duration  R 1  R 2\n{}\n", "-".repeat(72));
     for (at, (duration, asks)) in jobs.iter().enumerate() {
         let _ = writeln!(text, "  {}  1  {duration}  {}  {}", at + 1, asks[0], asks[1]);
     }
@@ -94,7 +95,7 @@ fn every_format_is_read_plain_or_compressed() {
         ("psplib", psplib(), 6, ""),
     ] {
         home.write("plain", &text);
-        std::fs::write(home.path().join("packed"), gzip(text.as_bytes())).expect("written");
+        std::fs::write(home.path("packed"), gzip(text.as_bytes())).expect("written");
         let rows = plan(&home, &format!("--format {format} --instance plain packed --strategies all {more}"));
         assert_eq!(rows.len() % 2, 0);
         let (plain, packed) = rows.split_at(rows.len() / 2);
@@ -109,7 +110,7 @@ fn every_format_is_read_plain_or_compressed() {
 
 /// The lines of `--schedules`, by instance and strategy.
 fn schedules(home: &Home, file: &str) -> BTreeMap<(String, String), Vec<Value>> {
-    let text = std::fs::read_to_string(home.path().join(file)).expect("written");
+    let text = std::fs::read_to_string(home.path(file)).expect("written");
     let mut all: BTreeMap<(String, String), Vec<Value>> = BTreeMap::new();
     for line in text.lines() {
         let line: Value = serde_json::from_str(line).expect("a line is a document");
@@ -179,7 +180,7 @@ fn same_seed_and_number_of_schedules_same_answer() {
     let first = strip(plan(&home, &format!("{words} --schedules s1")));
     let second = strip(plan(&home, &format!("{words} --schedules s2")));
     assert_eq!(first, second);
-    let read = |file: &str| std::fs::read(home.path().join(file)).expect("written");
+    let read = |file: &str| std::fs::read(home.path(file)).expect("written");
     assert_eq!(read("s1"), read("s2"));
 }
 
@@ -191,7 +192,8 @@ fn graphs_of_ours_are_planned_on_a_machine() {
         "[[function]]\nid = 'a-{n}'\nforeach = { n = [1, 2, 3, 4, 5, 6] }\ncommand = ['true']\noutputs = ['file']\ncost = { cpus = 2, duration = '3s' }\n\
          [[function]]\nid = 'b'\nargs = [['a[*]', 0]]\ncommand = ['true']\ncost = { gpu_memory = '4GiB', duration = '1s' }\n",
     );
-    let rows = plan(&home, "--format dunnage --instance g.toml --devices mock:2x24g --strategies all --schedules s");
+    let rows =
+        plan(&home, "--format dunnage --instance g.toml --devices mock:2x24g --strategies all --schedules s");
     assert!(rows.iter().all(|row| row["tasks"] == 7 && row["format"] == "dunnage"));
     for lines in schedules(&home, "s").values() {
         assert!(lines.iter().any(|line| line["task"] == "b"), "{lines:?}");
@@ -205,8 +207,8 @@ fn reports_are_for_people() {
     home.write("b.stg", STG.replace("  5  6  1  2", "  5  9  1  2"));
     let words = "bench plan --format stg --processors 2 --instance a.stg b.stg --html page.html";
     let said = home.call(words).ok();
-    said.says_out(&["a.stg: 8 tasks", "STRATEGY", "OVER BOUND", "random", "over 2 instances", "BEST ON"]);
-    let page = std::fs::read_to_string(home.path().join("page.html")).expect("written");
+    said.says(&["a.stg: 8 tasks", "STRATEGY", "OVER BOUND", "random", "over 2 instances", "BEST ON"]);
+    let page = std::fs::read_to_string(home.path("page.html")).expect("written");
     assert!(page.contains("<svg") && page.contains("prefers-color-scheme") && page.ends_with("</html>\n"));
     for outside in ["http://", "https://", "src=", "<script", "@import", "url("] {
         assert!(!page.contains(outside), "the page needs {outside}");
@@ -216,7 +218,7 @@ fn reports_are_for_people() {
 /// Makes sure that a file is refused with all of these texts and nothing on standard output.
 fn refused(format: &str, text: impl AsRef<[u8]>, texts: &[&str]) -> Ended {
     let home = Home::new();
-    std::fs::write(home.path().join("bad"), text.as_ref()).expect("written");
+    std::fs::write(home.path("bad"), text.as_ref()).expect("written");
     let more = if format == "stg" { "--processors 4" } else { "" };
     let said = home.call(&format!("bench plan --format {format} --instance bad {more}")).end().expect(2);
     assert_eq!(said.out, "", "nothing is printed");
@@ -229,12 +231,28 @@ fn what_is_wrong_in_an_stg_file_is_named() {
     refused("stg", "x\n", &["line 1", "number of tasks", "`x`"]);
     refused("stg", "1000000000000\n0 0 0\n", &["line 1", "number of tasks", "`1000000000000`"]);
     refused("stg", "5000000\n0 0 0\n", &["line 1", "too short"]);
-    refused("stg", STG.replace("  3  5  2  1 2", "  3  -5  2  1 2"), &["line 5", "task 3, processing time", "negative", "`-5`"]);
-    refused("stg", STG.replace("  3  5  2  1 2", "  3  nan  2  1 2"), &["line 5", "processing time", "`nan`"]);
-    refused("stg", STG.replace("  3  5  2  1 2", "  3  99999999999999999999  2  1 2"), &["line 5", "too large"]);
+    refused(
+        "stg",
+        STG.replace("  3  5  2  1 2", "  3  -5  2  1 2"),
+        &["line 5", "task 3, processing time", "negative", "`-5`"],
+    );
+    refused(
+        "stg",
+        STG.replace("  3  5  2  1 2", "  3  nan  2  1 2"),
+        &["line 5", "processing time", "`nan`"],
+    );
+    refused(
+        "stg",
+        STG.replace("  3  5  2  1 2", "  3  99999999999999999999  2  1 2"),
+        &["line 5", "too large"],
+    );
     refused("stg", STG.replace("  3  5  2  1 2", "  3  5  2  1"), &["line 5", "predecessor 2", "ends"]);
     refused("stg", STG.replace("  3  5  2  1 2", "  3  5  2  1 2 9"), &["line 5", "`9`"]);
-    refused("stg", STG.replace("  3  5  2  1 2", "  3  5  2  1 77"), &["line 5", "predecessor 2", "`77`", "0 to 7"]);
+    refused(
+        "stg",
+        STG.replace("  3  5  2  1 2", "  3  5  2  1 77"),
+        &["line 5", "predecessor 2", "`77`", "0 to 7"],
+    );
     refused("stg", STG.replace("  3  5  2  1 2", "  2  5  2  1 2"), &["line 5", "in order", "`2`"]);
     refused("stg", STG.replace("  2  3  1  0", "  2  3  1  6"), &["cycle", "->", "6", "2"]);
     refused("stg", STG.replace("  6\n", "  7\n"), &["ends after 8 of 9"]);
@@ -243,8 +261,14 @@ fn what_is_wrong_in_an_stg_file_is_named() {
     let home = Home::new();
     home.write("a.stg", STG);
     home.call("bench plan --format stg --instance a.stg").end().expect(2).says(&["--processors"]);
-    home.call("bench plan --format stg --processors 0 --instance a.stg").end().expect(2).says(&["--processors"]);
-    home.call("bench plan --format stg --processors 2 --instance none").end().expect(2).says(&["none", "no such file"]);
+    home.call("bench plan --format stg --processors 0 --instance a.stg")
+        .end()
+        .expect(2)
+        .says(&["--processors"]);
+    home.call("bench plan --format stg --processors 2 --instance none")
+        .end()
+        .expect(2)
+        .says(&["none", "no such file"]);
     home.call("bench plan --format stg --processors 2 --instance .").end().expect(2).says(&["folder"]);
 }
 
@@ -256,14 +280,26 @@ fn what_is_wrong_in_a_psplib_file_is_named() {
         good.replacen(from, to, 1)
     };
     refused("psplib", "hello\n", &["jobs", ".sm"]);
-    refused("psplib", with("  2  1  3  2  0", "  2  1  3  5  0"), &["line 30", "job 2, R1", "never run", "`5`", "at most 4"]);
+    refused(
+        "psplib",
+        with("  2  1  3  2  0", "  2  1  3  5  0"),
+        &["line 30", "job 2, R1", "never run", "`5`", "at most 4"],
+    );
     refused("psplib", with("  2  1  3  2  0", "  2  1  x  2  0"), &["line 30", "job 2, duration", "`x`"]);
     refused("psplib", with("  2  1  3  2  0", "  2  1  3  2"), &["line 30", "job 2, R2"]);
     refused("psplib", with("  2  1  1  4", "  2  3  1  4"), &["line 20", "#modes", "`3`", "single-mode"]);
     refused("psplib", with("  2  1  1  4", "  2  1  1  9"), &["line 20", "successor 1", "`9`", "1 to 6"]);
     refused("psplib", with("  4  1  1  6", "  4  1  1  2"), &["cycle", "2 -> 4 -> 2"]);
-    refused("psplib", with("nonrenewable              :  0", "nonrenewable              :  2"), &["nonrenewable", "`2`"]);
-    refused("psplib", with("doubly constrained        :  0", "doubly constrained        :  1"), &["doubly constrained"]);
+    refused(
+        "psplib",
+        with("nonrenewable              :  0", "nonrenewable              :  2"),
+        &["nonrenewable", "`2`"],
+    );
+    refused(
+        "psplib",
+        with("doubly constrained        :  0", "doubly constrained        :  1"),
+        &["doubly constrained"],
+    );
     refused("psplib", with("sink ):  6", "sink ):  999999"), &["jobs", "too short"]);
     refused("psplib", with("    1      4      0 ", "    1      4      3 "), &["rel.date", "`3`"]);
     refused("psplib", with("    4    2\n", "    4\n"), &["availability of R2"]);
@@ -292,10 +328,29 @@ fn what_is_wrong_in_a_json_file_is_named() {
     refused("hetero-json", with("[[0, 1, 2.0]]", "[[0, 2, 2.0]]"), &["links[0][1]", "`2`"]);
     refused("hetero-json", with("\"speeds\"", "\"speed\""), &["speeds"]);
     refused("wfformat", "{}", &["workflow"]);
-    refused("wfformat", WF.replace("\"sizeInBytes\": 2097152", "\"sizeInBytes\": -1"), &["line 7", "files[0].sizeInBytes", "`-1`"]);
-    refused("wfformat", WF.replace("\"parents\": [\"prepare\"], \"inputFiles\": [\"x\"], \"outputFiles\": [\"y2\"]", "\"parents\": [\"nobody\"]"), &["line 6", "tasks[2].parents[0]", "nobody"]);
-    refused("wfformat", WF.replace("\"runtimeInSeconds\": 3.5", "\"runtimeInSeconds\": -3.5"), &["tasks[1].runtimeInSeconds", "-3.5"]);
-    refused("wfformat", WF.replace("{\"id\": \"a_1\", \"runtimeInSeconds\": 3.5}, ", ""), &["a_1", "run time"]);
+    refused(
+        "wfformat",
+        WF.replace("\"sizeInBytes\": 2097152", "\"sizeInBytes\": -1"),
+        &["line 7", "files[0].sizeInBytes", "`-1`"],
+    );
+    refused(
+        "wfformat",
+        WF.replace(
+            "\"parents\": [\"prepare\"], \"inputFiles\": [\"x\"], \"outputFiles\": [\"y2\"]",
+            "\"parents\": [\"nobody\"]",
+        ),
+        &["line 6", "tasks[2].parents[0]", "nobody"],
+    );
+    refused(
+        "wfformat",
+        WF.replace("\"runtimeInSeconds\": 3.5", "\"runtimeInSeconds\": -3.5"),
+        &["tasks[1].runtimeInSeconds", "-3.5"],
+    );
+    refused(
+        "wfformat",
+        WF.replace("{\"id\": \"a_1\", \"runtimeInSeconds\": 3.5}, ", ""),
+        &["a_1", "run time"],
+    );
 }
 
 #[test]
@@ -320,6 +375,6 @@ fn names_and_budgets_are_checked() {
     call("--schedules /no/such/place/s").says(&["/no/such/place/s"]);
     home.call("bench plan --format stgg --instance a.stg").end().expect(2).says(&["stg"]);
     home.call("bench plan --format stg").end().expect(2).says(&["--instance"]);
-    home.call("bench --help").ok().says_out(&["bench plan --format stg"]);
-    home.call("bench plan --help").ok().says_out(&["--mean-comm", "Examples"]);
+    home.call("bench --help").ok().says(&["bench plan --format stg"]);
+    home.call("bench plan --help").ok().says(&["--mean-comm", "Examples"]);
 }
