@@ -2,17 +2,30 @@
 //! [`registry`]. A strategy proposes; the core's ledger checks and reserves.
 
 mod auto;
+mod cpop;
 mod first_available;
+mod follow;
 mod heft;
 mod load_balanced;
+mod max_min;
+mod mct;
+mod min_min;
+mod peft;
 pub mod planning;
 mod random;
 mod registry;
-mod timeline;
+mod sufferage;
 
 pub use auto::Auto;
+pub use cpop::Cpop;
 pub use first_available::FirstAvailable;
+pub use follow::Follow;
 pub use heft::Heft;
 pub use load_balanced::LoadBalanced;
+pub use max_min::MaxMin;
+pub use mct::Mct;
+pub use min_min::MinMin;
+pub use peft::Peft;
 pub use random::Random;
 pub use registry::{Entry, NAMES_TO_COME, planner, registry, schedule_planner, strategies};
+pub use sufferage::Sufferage;
