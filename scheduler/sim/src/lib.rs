@@ -11,6 +11,7 @@ pub mod bench_plan;
 mod driver;
 pub mod formats;
 pub mod online;
+pub mod openb;
 pub mod validate;
 mod workload;
 

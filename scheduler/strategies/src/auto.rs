@@ -1,19 +1,22 @@
 //! `auto`: chooses a strategy for a graph and says why. Where functions depend on each other or have
 //! several variants, order and device matter, and it plans with `heft`; where they are independent and
-//! alike, any order is as good and it balances the load.
+//! alike, any order is as good and each goes where it leaves the most room for those to come.
 //!
 //! Cost and weakness are those of what it chose.
 
 use crate::Heft;
 use crate::follow::follow;
-use crate::load_balanced::LoadBalanced;
+use crate::packing::Policy;
+use crate::packing::online::Packer;
 use crate::planning::GraphPlanner;
 use dunnage_core::{Budget, Candidate, PlanProblem, Planner, Proposal, Rng, Strategy, View};
 use dunnage_model::{Graph, Plan};
 
 /// See the module.
-#[derive(Clone, Copy, Debug)]
-pub struct Auto;
+#[derive(Debug, Default)]
+pub struct Auto {
+    packer: Packer,
+}
 
 fn order_matters(graph: &Graph) -> bool {
     graph.len() > 1
@@ -34,12 +37,12 @@ impl Strategy for Auto {
         view: &View<'_>,
         task: &Candidate<'_>,
         options: &[Proposal],
-        rng: &mut Rng,
+        _: &mut Rng,
     ) -> Option<usize> {
         if task.planned.is_some() || task.requests.len() > 1 {
             follow(view, task, options)
         } else {
-            LoadBalanced.choose(view, task, options, rng)
+            self.packer.choose(Policy::Auto, view, task, options)
         }
     }
 }

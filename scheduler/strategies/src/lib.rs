@@ -2,14 +2,20 @@
 //! [`registry`]. A strategy proposes; the core's ledger checks and reserves.
 
 mod auto;
+mod best_fit;
 mod cpop;
+mod dot_product;
+mod fgd;
 mod first_available;
 mod follow;
+mod gpu_clustering;
+mod gpu_packing;
 mod heft;
 mod load_balanced;
 mod max_min;
 mod mct;
 mod min_min;
+pub mod packing;
 mod peft;
 pub mod planning;
 mod random;
@@ -17,9 +23,14 @@ mod registry;
 mod sufferage;
 
 pub use auto::Auto;
+pub use best_fit::BestFit;
 pub use cpop::Cpop;
+pub use dot_product::DotProduct;
+pub use fgd::Fgd;
 pub use first_available::FirstAvailable;
 pub use follow::Follow;
+pub use gpu_clustering::GpuClustering;
+pub use gpu_packing::GpuPacking;
 pub use heft::Heft;
 pub use load_balanced::LoadBalanced;
 pub use max_min::MaxMin;

@@ -2,7 +2,8 @@
 
 use crate::planning::{GraphPlanner, SchedulePlanner};
 use crate::{
-    Auto, Cpop, FirstAvailable, Follow, Heft, LoadBalanced, MaxMin, Mct, MinMin, Peft, Random, Sufferage,
+    Auto, BestFit, Cpop, DotProduct, Fgd, FirstAvailable, Follow, GpuClustering, GpuPacking, Heft,
+    LoadBalanced, MaxMin, Mct, MinMin, Peft, Random, Sufferage,
 };
 use dunnage_core::{Planner, Strategy};
 use std::sync::Arc;
@@ -19,23 +20,14 @@ pub struct Entry {
 }
 
 /// Names of the graph file's contract that are not in the list yet; a graph that uses one is told so.
-pub const NAMES_TO_COME: &[&str] = &[
-    "best-fit",
-    "dot-product",
-    "gpu-packing",
-    "gpu-clustering",
-    "fgd",
-    "cost-optimised",
-    "time-optimised",
-    "energy-optimised",
-];
+pub const NAMES_TO_COME: &[&str] = &["cost-optimised", "time-optimised", "energy-optimised"];
 
 static REGISTRY: &[Entry] = &[
     Entry {
         name: "auto",
-        summary: "heft where order or variants matter, load-balanced where not",
-        make: || Box::new(Auto),
-        planner: Some(|| Arc::new(Auto)),
+        summary: "heft where order or variants matter, tight packing where not",
+        make: || Box::new(Auto::default()),
+        planner: Some(|| Arc::new(Auto::default())),
     },
     Entry {
         name: "first-available",
@@ -47,6 +39,36 @@ static REGISTRY: &[Entry] = &[
         name: "load-balanced",
         summary: "the device that is emptiest afterwards",
         make: || Box::new(LoadBalanced),
+        planner: None,
+    },
+    Entry {
+        name: "best-fit",
+        summary: "the node with the least left",
+        make: || Box::new(BestFit::default()),
+        planner: None,
+    },
+    Entry {
+        name: "dot-product",
+        summary: "the node whose free resources are least like the request",
+        make: || Box::new(DotProduct::default()),
+        planner: None,
+    },
+    Entry {
+        name: "gpu-packing",
+        summary: "GPUs in use before idle ones, nodes in use before idle ones",
+        make: || Box::new(GpuPacking::default()),
+        planner: None,
+    },
+    Entry {
+        name: "gpu-clustering",
+        summary: "tasks of a kind together",
+        make: || Box::new(GpuClustering::default()),
+        planner: None,
+    },
+    Entry {
+        name: "fgd",
+        summary: "where what is left stays usable (Weng 2023)",
+        make: || Box::new(Fgd::default()),
         planner: None,
     },
     Entry {
