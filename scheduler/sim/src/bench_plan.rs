@@ -62,7 +62,7 @@ pub fn plan(
         None => online(case, strategy, limits, clock)?,
     };
     let rows = validate::rows(case, &schedule);
-    let verdict = validate::check(&case.facts, &rows, schedule.makespan);
+    let verdict = validate::judge(case, &schedule, &rows);
     Ok(Outcome {
         rows,
         makespan: schedule.makespan,
@@ -83,9 +83,16 @@ fn online(
     let mut all = dunnage_strategies::strategies();
     let found = all.iter_mut().find(|known| known.name() == strategy);
     let Some(strategy) = found else { return Err(format!("there is no strategy `{strategy}`")) };
-    let site = Site::of(&case.instance)?;
+    let made;
+    let site = match &case.graph {
+        Some(graph) => &graph.site,
+        None => {
+            made = Site::of(&case.instance)?;
+            &made
+        }
+    };
     let begin = clock();
-    let schedule = online::run(&case.instance, &site, strategy.as_mut(), limits.options.seed)?;
+    let schedule = online::run(&case.instance, site, strategy.as_mut(), limits.options.seed)?;
     Ok((schedule, clock() - begin))
 }
 

@@ -13,6 +13,7 @@ pub mod formats;
 pub mod online;
 pub mod openb;
 pub mod validate;
+mod validate_graph;
 mod workload;
 
 pub use driver::{Ran, Report, Simulation};

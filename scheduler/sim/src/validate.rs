@@ -111,6 +111,18 @@ impl Ord for OrderedTime {
     }
 }
 
+/// Judges a schedule of any format.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn judge(case: &Case, schedule: &Schedule, rows: &[Row]) -> Result<(), String> {
+    check(&case.facts, rows, schedule.makespan)?;
+    match &case.graph {
+        Some(graph) => crate::validate_graph::check(case, graph, schedule),
+        None => Ok(()),
+    }
+}
+
 /// Judges a schedule by the file's own numbers.
 ///
 /// # Errors

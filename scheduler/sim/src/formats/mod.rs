@@ -14,6 +14,7 @@ mod stg;
 mod text;
 mod wfformat;
 
+pub use dunnage::GraphCase;
 pub use error::FormatError;
 pub use facts::{Demand, Facts, Machine, TaskNames};
 pub use text::{BYTES_MAX, read_bytes};
@@ -71,7 +72,7 @@ pub struct Case {
     /// What planners see.
     pub instance: Instance,
     /// The graph and the machine, where the file is a graph of this project.
-    pub graph: Option<(Arc<Graph>, Arc<NodeSpec>)>,
+    pub graph: Option<Box<GraphCase>>,
 }
 
 /// Reads an instance of any format but [`Format::Dunnage`], whose files are read by [`graph`].
@@ -110,6 +111,6 @@ pub fn parse(name: &str, bytes: &[u8], format: Format, processors: Option<u64>) 
 ///
 /// # Errors
 /// Why it cannot be planned.
-pub fn graph(name: &str, graph: Arc<Graph>, node: Arc<NodeSpec>) -> Result<Case, FormatError> {
-    dunnage::case(name, graph, node)
+pub fn graph(name: &str, graph: Arc<Graph>, node: Arc<NodeSpec>, seed: u64) -> Result<Case, FormatError> {
+    dunnage::case(name, graph, node, seed)
 }

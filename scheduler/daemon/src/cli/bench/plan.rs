@@ -104,7 +104,7 @@ pub(crate) fn plan(context: &Context, args: &PlanArgs) -> Result<i32, Failure> {
     let mut cases = Vec::with_capacity(args.instance.len());
     for path in &args.instance {
         cases.push(match &node {
-            Some(node) => graph(context, path, node)?,
+            Some(node) => graph(context, path, node, args.seed)?,
             None => formats::read(path, format, args.processors)?,
         });
     }
@@ -204,7 +204,7 @@ fn machine(context: &Context) -> Result<Arc<NodeSpec>, Failure> {
 }
 
 /// A graph file, read and checked as `plan` does it.
-fn graph(context: &Context, path: &Path, node: &Arc<NodeSpec>) -> Result<Case, Failure> {
+fn graph(context: &Context, path: &Path, node: &Arc<NodeSpec>, seed: u64) -> Result<Case, Failure> {
     let limits = super::super::run::limits(context);
     let decoded = graph_file::read(path, &limits)?;
     let (mut spec, places): (GraphSpec, _) = (decoded.spec, decoded.places);
@@ -213,10 +213,10 @@ fn graph(context: &Context, path: &Path, node: &Arc<NodeSpec>) -> Result<Case, F
     let limits = GraphLimits { functions: context.config.functions_max, ..GraphLimits::default() };
     let rejected = |rejected: Rejected| Failure::rejected(&file, &rejected, &places);
     let graph = Arc::new(accept::build(spec, &limits).map_err(rejected)?);
-    let mut core = dunnage_core::Scheduler::new(Vec::new());
+    let mut core = dunnage_core::Scheduler::new(dunnage_strategies::strategies());
     core.replay(dunnage_model::Time::ZERO, dunnage_model::Event::NodeSeen(Arc::clone(node)));
     accept::check_machine(&graph, core.ledger()).map_err(rejected)?;
-    Ok(formats::graph(&file, graph, Arc::clone(node))?)
+    Ok(formats::graph(&file, graph, Arc::clone(node), seed)?)
 }
 
 fn create(path: &Path) -> Result<std::fs::File, Failure> {
