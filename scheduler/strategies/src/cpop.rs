@@ -10,7 +10,7 @@
 //! when the path is wide enough that one device becomes the bottleneck.
 
 use crate::planning::board::Board;
-use crate::planning::ranks::{MeanTransfer, downward, stack_order, upward};
+use crate::planning::ranks::{MeanTransfer, depth_first, downward, upward};
 use crate::planning::table::Table;
 use crate::planning::{Instance, PlanOptions, Schedule, SchedulePlanner};
 use dunnage_core::Budget;
@@ -28,7 +28,7 @@ impl SchedulePlanner for Cpop {
 
     fn schedule(&self, instance: &Instance, options: &PlanOptions, _: &mut Budget<'_>) -> Schedule {
         let table = Table::new(instance);
-        let topological = stack_order(instance);
+        let topological = depth_first(instance);
         let mean = MeanTransfer::new(instance, options.mean_comm);
         let up = upward(instance, &table, mean, &topological);
         let down = downward(instance, &table, mean, &topological);

@@ -9,7 +9,7 @@
 //! slow now in favour of ones that will be busy later.
 
 use crate::planning::board::Board;
-use crate::planning::ranks::{MeanTransfer, stack_order};
+use crate::planning::ranks::{MeanTransfer, depth_first};
 use crate::planning::table::{Table, Way};
 use crate::planning::{Instance, PlanOptions, Schedule, SchedulePlanner};
 use dunnage_core::Budget;
@@ -30,7 +30,7 @@ impl SchedulePlanner for Peft {
 
     fn schedule(&self, instance: &Instance, options: &PlanOptions, _: &mut Budget<'_>) -> Schedule {
         let table = Table::new(instance);
-        let topological = stack_order(instance);
+        let topological = depth_first(instance);
         let mean = MeanTransfer::new(instance, options.mean_comm);
         let costs = Optimistic::new(instance, &table, mean, &topological);
         let nodes = instance.nodes();

@@ -13,6 +13,8 @@ mod profile;
 pub(crate) mod ranks;
 mod schedule;
 pub(crate) mod table;
+#[cfg(test)]
+mod tests;
 pub(crate) mod timeline;
 mod to_plan;
 

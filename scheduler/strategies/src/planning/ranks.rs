@@ -44,16 +44,16 @@ impl MeanTransfer {
     }
 }
 
-/// All nodes, parents before children, in the order of a stack: of what becomes free last comes first.
-/// That is the order by which published HEFT programs settle ties.
-pub(crate) fn stack_order(instance: &Instance) -> Vec<u32> {
+/// All nodes, parents before children, depth first; among equals the lower index first. Ties of rank go by
+/// this order.
+pub(crate) fn depth_first(instance: &Instance) -> Vec<u32> {
     let nodes = instance.nodes();
     let mut missing: Vec<u32> = (0..nodes).map(|node| instance.parents.row(node).len() as u32).collect();
-    let mut stack: Vec<u32> = (0..nodes).filter(|node| missing[*node as usize] == 0).collect();
+    let mut stack: Vec<u32> = (0..nodes).rev().filter(|node| missing[*node as usize] == 0).collect();
     let mut order = Vec::with_capacity(nodes as usize);
     while let Some(node) = stack.pop() {
         order.push(node);
-        for edge in instance.children.row(node) {
+        for edge in instance.children.row(node).iter().rev() {
             let count = &mut missing[edge.node as usize];
             *count -= 1;
             if *count == 0 {
