@@ -4,7 +4,13 @@
 //! attempt ends after the time that its [`Workload`] says, or fails, or is lost. Same seed, same run.
 
 mod driver;
+mod replay;
+mod traces;
 mod workload;
 
+pub use replay::{POLICIES, ReplayError, ReplayOptions, ReplayReport, ReplayRow, Times, eight_gpus, policy, replay};
+pub use traces::{
+    Arrival, JOBS_MAX, Job, Recorded, Throughputs, Trace, TraceError, Work, read_gavel, read_journal, read_tiresias,
+};
 pub use driver::{Ran, Report, Simulation};
 pub use workload::{AttemptEnd, Declared, Workload};
