@@ -93,8 +93,9 @@ impl Scheduler {
         let (Some(patience), Some(run)) = (self.policy.patience, self.graphs.get(&key.graph)) else {
             return false;
         };
+        let often = 1.0 / run.size.share.clamp(1e-3, 1.0);
         run.size.is_known
-            && self.now.since(run.waits_since).as_secs_f64() >= patience * run.size.length
+            && self.now.since(run.waits_since).as_secs_f64() >= patience * often.powi(3) * run.size.length
     }
 
     /// One task is placed, or taken out of the queue until its limit lets it in again, or stays where it is,

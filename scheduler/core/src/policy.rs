@@ -3,9 +3,10 @@
 //! Graphs are ordered by the user's priority, then by what their owner used of late (fair share), then by
 //! predicted size (shortest first), then by submission. Whatever fits may start (skipping); two things keep
 //! the large ones from starving behind the small:
-//! - the first of the order that does not fit, once it has waited [`Policy::patience`] times its own predicted
-//!   length, gets a *reservation* (`reservation.rs`), as in EASY backfill (Lifka 1995), and others overtake it
-//!   only where that does not move its start;
+//! - the first of the order that does not fit gets a *reservation* (`reservation.rs`), as in EASY backfill
+//!   (Lifka 1995), and others overtake it only where that does not move its start. How soon depends on its
+//!   part of the machine, see [`Policy::patience`]: one that needs all of it never finds all of it free by
+//!   itself, one that needs an eighth soon does;
 //! - a task whose graph has waited longer than the [`Guard`] allows goes before all others, whatever its
 //!   priority, owner or size, first come first served. What it waits for after that is at most what runs.
 //!
@@ -37,8 +38,9 @@ pub struct Policy {
     pub size_steps: u32,
     /// Whether one that does not fit is skipped, or all wait behind it.
     pub skips: bool,
-    /// The first that does not fit gets a reservation once it has waited this many times its own predicted
-    /// length; `None` for never. Without a prediction of its length it gets none.
+    /// The first that does not fit gets a reservation once it has waited for this times its own predicted
+    /// length, times the cube of how often its request goes into the machine; `None` for never. Without a
+    /// prediction of its length it gets none.
     pub patience: Option<f64>,
     /// What bounds starvation.
     pub guard: Option<Guard>,
@@ -48,14 +50,17 @@ pub struct Policy {
     pub gpu_weight: f64,
 }
 
-/// When a task goes before all others: once its graph has waited for `means` times the mean length of an
-/// attempt, and `backlog` times as long as the machine needed at worst to work off everything that waited.
+/// When a task goes before all others: once its graph has waited for `least`, `means` times the mean length
+/// of an attempt, and `backlog` times as long as the machine needed at worst to work off all that waited. The
+/// last is about what anybody would have waited under first come, first served.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Guard {
     /// Times the predicted time to work off all that is queued, at its recent peak.
     pub backlog: f64,
     /// Times the mean duration of the attempts that have ended.
     pub means: f64,
+    /// At least this.
+    pub least: Span,
 }
 
 impl Default for Policy {
@@ -64,8 +69,8 @@ impl Default for Policy {
             shortest_first: true,
             size_steps: 4,
             skips: true,
-            patience: Some(3.0),
-            guard: Some(Guard { backlog: 0.9, means: 3.0 }),
+            patience: Some(1.0),
+            guard: Some(Guard { backlog: 0.9, means: 1.0, least: Span::secs(60) }),
             half_life: Span::secs(24 * 3600),
             gpu_weight: 16.0,
         }
@@ -159,7 +164,8 @@ impl Load {
             .max(self.backlog * self.truth())
             .max(0.0);
         let mean = self.mean().unwrap_or(UNKNOWN_SECONDS);
-        Span::from_secs_f64((guard.backlog * peak + guard.means * mean).clamp(0.0, 1e12))
+        let bound = guard.least.as_secs_f64() + guard.backlog * peak + guard.means * mean;
+        Span::from_secs_f64(bound.clamp(0.0, 1e12))
     }
 }
 
@@ -168,6 +174,8 @@ impl Load {
 pub(crate) struct Size {
     /// Seconds that it takes at least: its longest task, or all of its work on the whole machine.
     pub(crate) length: f64,
+    /// The largest share of the machine that one of its tasks asks for.
+    pub(crate) share: f64,
     /// Whether anything was known of it.
     pub(crate) is_known: bool,
     /// Seconds of the whole machine, for a task on the mean.
@@ -191,6 +199,7 @@ impl Size {
             size.is_known |= seconds.is_some();
             let seconds = seconds.unwrap_or(unknown);
             size.length = size.length.max(seconds);
+            size.share = size.share.max(share);
             let n = f64::from(instances.end - first);
             work += n * seconds * share;
             tasks += n;

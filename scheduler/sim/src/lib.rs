@@ -8,7 +8,8 @@ mod replay;
 mod traces;
 mod workload;
 
-pub use replay::{POLICIES, ReplayError, ReplayOptions, ReplayReport, ReplayRow, Times, eight_gpus, policy, replay};
+pub use replay::{POLICIES, ReplayError, ReplayOptions, ReplayReport, ReplayRow, Times, eight_gpus, policy, replay,
+    replay_policies};
 pub use traces::{
     Arrival, JOBS_MAX, Job, Recorded, Throughputs, Trace, TraceError, Work, read_gavel, read_journal, read_tiresias,
 };

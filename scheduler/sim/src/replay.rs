@@ -150,17 +150,33 @@ pub fn policy(name: &str) -> Option<Policy> {
 /// # Errors
 /// An unknown policy, a job that the machine can never run, or a broken invariant.
 pub fn replay(trace: &Trace, options: &ReplayOptions) -> Result<ReplayReport, ReplayError> {
-    let stretch = stretch(trace, options)?;
-    let story = Story::of(trace, options, options.times, stretch)?;
-    let truth = Story::of(trace, options, Times::True, stretch)?;
-    let best = truth.run(options, "sjf", Policy::shortest())?;
-    let mut rows = Vec::new();
+    let mut policies = Vec::new();
     for name in &options.policies {
         let Some(policy) = policy(name) else {
             let known = POLICIES.join(", ");
             return Err(ReplayError(format!("there is no policy `{name}`, only {known}")));
         };
-        let mut row = story.run(options, name, policy)?;
+        policies.push((name.as_str(), policy));
+    }
+    replay_policies(trace, options, &policies)
+}
+
+/// Replays a trace through policies that need no name among [`POLICIES`].
+///
+/// # Errors
+/// As [`replay`].
+pub fn replay_policies(
+    trace: &Trace,
+    options: &ReplayOptions,
+    policies: &[(&str, Policy)],
+) -> Result<ReplayReport, ReplayError> {
+    let stretch = stretch(trace, options)?;
+    let story = Story::of(trace, options, options.times, stretch)?;
+    let truth = Story::of(trace, options, Times::True, stretch)?;
+    let best = truth.run(options, "sjf", Policy::shortest())?;
+    let mut rows = Vec::new();
+    for (name, policy) in policies {
+        let mut row = story.run(options, name, *policy)?;
         row.regret =
             if best.mean_jct_s > 0.0 { row.mean_jct_s / best.mean_jct_s - 1.0 } else { 0.0 };
         rows.push(row);
