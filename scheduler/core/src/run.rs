@@ -3,6 +3,7 @@
 //! All changes of a task's state go through [`GraphRun::set_state`], which keeps the counters; all
 //! consequences of an end go through `settle`.
 
+use crate::policy::Size;
 use crate::queue::{ClassId, ClassKey, Queue, QueueKey, rank_bits};
 use crate::retry::Spent;
 use crate::timers::Timers;
@@ -68,6 +69,16 @@ pub struct GraphRun {
     admitted: Option<QueueKey>,
     /// How many wait after a failure.
     backing_off: u32,
+    /// How many are ready.
+    ready: u32,
+    /// What it is predicted to need.
+    pub(crate) size: Size,
+    /// The same as it stands in the keys of the queue.
+    pub(crate) size_key: u64,
+    /// How much of its predicted work is not done.
+    pub(crate) work_left: f64,
+    /// Since when it has waited for anything of it to start.
+    pub(crate) waits_since: Time,
     /// For each task how many that wait for it directly have not ended.
     open_readers: Vec<u32>,
     /// The same for each group.
@@ -197,6 +208,11 @@ impl GraphRun {
             parked: BTreeMap::new(),
             admitted: None,
             backing_off: 0,
+            ready: 0,
+            size: Size::default(),
+            size_key: 0,
+            work_left: 0.0,
+            waits_since: at,
             open_readers: Vec::new(),
             group_open_readers: Vec::new(),
             classes: BTreeMap::new(),
@@ -313,6 +329,9 @@ impl GraphRun {
     }
 
     pub(crate) fn make_ready(&mut self, task: u32, parts: &mut Parts<'_>) {
+        if self.ready == 0 {
+            self.waits_since = parts.now;
+        }
         self.set_state(task, TaskState::Ready);
         self.enqueue(task, parts);
     }
@@ -446,6 +465,7 @@ impl GraphRun {
         };
         QueueKey {
             priority: Reverse(self.graph.settings.priority),
+            size: self.size_key,
             graph: self.id,
             rank: Reverse(rank_bits(rank)),
             index: task,
@@ -484,7 +504,10 @@ impl GraphRun {
         }
         let variants = self.graph.function(task).variants.len() as u8;
         let id = queue.class(ClassKey {
+            owner: self.owner,
             strategy: self.strategy,
+            priority: Reverse(self.graph.settings.priority),
+            size: self.size_key,
             requests: (0..variants).map(|variant| self.request(task, variant)).collect(),
             node: self.graph.function(task).extras.as_ref().and_then(|extras| extras.node.clone()),
             planned: cache.2,
@@ -498,9 +521,11 @@ impl GraphRun {
         *counter(&mut self.counts, &state) += 1;
         let is = matches!(state, TaskState::Running(_));
         self.backing_off += u32::from(matches!(state, TaskState::BackingOff { .. }));
+        self.ready += u32::from(state == TaskState::Ready);
         let old = std::mem::replace(&mut self.slots[task as usize].state, state);
         *counter(&mut self.counts, &old) -= 1;
         self.backing_off -= u32::from(matches!(old, TaskState::BackingOff { .. }));
+        self.ready -= u32::from(old == TaskState::Ready);
         let was = matches!(old, TaskState::Running(_));
         if was != is && self.graph.function(task).max_parallel.is_some() {
             let running = self.running_of.entry(self.graph.function_index(task)).or_insert(0);
