@@ -8,6 +8,7 @@ mod load_balanced;
 pub mod planning;
 mod random;
 mod registry;
+pub mod search;
 mod timeline;
 
 pub use auto::Auto;
