@@ -20,6 +20,7 @@ mod peft;
 pub mod planning;
 mod random;
 mod registry;
+pub mod search;
 mod sufferage;
 
 pub use auto::Auto;
