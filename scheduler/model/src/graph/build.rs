@@ -183,7 +183,7 @@ impl Builder {
         if !countable {
             return Err(self.give_up());
         }
-        self.index_ids(&specs);
+        self.index_ids();
         let Some((needs, args)) = self.resolve(&specs) else {
             return Err(self.give_up());
         };
@@ -521,7 +521,7 @@ impl Builder {
             compensate: std::mem::take(&mut spec.compensate),
         };
         Function {
-            id: spec.id.clone(),
+            id: std::mem::take(&mut spec.id),
             axes: spec.foreach.clone(),
             code: std::mem::replace(&mut spec.code, Code::Command(Vec::new())),
             outputs: std::mem::take(&mut spec.outputs),
@@ -617,7 +617,7 @@ impl Builder {
     }
 
     /// Every instance's id, by its hash; an id that is there twice is a problem.
-    fn index_ids(&mut self, specs: &[FunctionSpec]) {
+    fn index_ids(&mut self) {
         let mut by_id: Vec<(u64, u32)> = Vec::with_capacity(self.first.last().copied().unwrap_or(0) as usize);
         let mut id = String::new();
         for (at, function) in self.functions.iter().enumerate() {
@@ -659,11 +659,11 @@ impl Builder {
         }
         by_id.sort_unstable();
         self.by_id = by_id;
-        self.tell_twins(specs);
+        self.tell_twins();
     }
 
     /// Ids that are there twice lie side by side in the index; one word about each function is enough.
-    fn tell_twins(&mut self, specs: &[FunctionSpec]) {
+    fn tell_twins(&mut self) {
         let mut told: BTreeSet<usize> = BTreeSet::new();
         let mut problems = Vec::new();
         for row in self.by_id.chunk_by(|a, b| a.0 == b.0).filter(|row| row.len() > 1) {
@@ -680,7 +680,7 @@ impl Builder {
                 told.insert(at);
                 problems.push(
                     Problem::new(format!("function[{at}].id"), "two functions have one id")
-                        .function(&specs[at].id)
+                        .function(&self.functions[at].id)
                         .value(&id)
                         .hint(if other == at {
                             "the sweep has a value twice".to_owned()
@@ -709,9 +709,9 @@ impl Builder {
             .find(|task| is_name_of(&self.functions, &self.first, *task, id))
     }
 
-    fn unknown(&self, at: usize, key: &Key<'_>, spec: &FunctionSpec, producer: &str) -> Problem {
+    fn unknown(&self, at: usize, key: &Key<'_>, producer: &str) -> Problem {
         let problem = Problem::new(format!("function[{at}].{key}"), "no function has this id")
-            .function(&spec.id)
+            .function(&self.functions[at].id)
             .value(producer);
         if let Some(family) = family_of(producer) {
             return match nearest(
@@ -773,7 +773,7 @@ impl Builder {
             let after_keys = spec.after.iter().enumerate().map(|(n, id)| (Key::After(n), id.as_str()));
             for (key, producer) in arg_keys.chain(after_keys) {
                 if !uses_axis(producer, &spec.foreach) && !fixed.contains_key(producer) {
-                    let target = self.target(at, &key, spec, producer);
+                    let target = self.target(at, &key, producer);
                     fixed.insert(producer, target);
                 }
             }
@@ -788,20 +788,20 @@ impl Builder {
                     let target = if let Some(target) = fixed.get(arg.producer.as_str()) {
                         target.as_ref()
                     } else {
-                        own = self.target(at, key, spec, &bound(&arg.producer, &spec.foreach, instance));
+                        own = self.target(at, key, &bound(&arg.producer, &spec.foreach, instance));
                         own.as_ref()
                     };
                     match target {
                         Some(Target::Task(producer)) => {
                             let producer = *producer;
-                            self.check_output(at, key, spec, arg, self.function_of(producer));
+                            self.check_output(at, key, arg, self.function_of(producer));
                             row.push(Need::Task(producer));
                             values.push(Arg::Value { task: producer, index: arg.index });
                         }
                         Some(Target::Group(group)) => {
                             let group = *group;
                             let function = self.groups[group as usize].function as usize;
-                            self.check_output(at, key, spec, arg, function);
+                            self.check_output(at, key, arg, function);
                             row.push(if arg.succeeded { Need::GroupEnd(group) } else { Need::Group(group) });
                             values.push(Arg::Family { group, index: arg.index, succeeded: arg.succeeded });
                         }
@@ -814,7 +814,7 @@ impl Builder {
                     let target = if let Some(target) = fixed.get(producer.as_str()) {
                         target.as_ref()
                     } else {
-                        own = self.target(at, key, spec, &bound(producer, &spec.foreach, instance));
+                        own = self.target(at, key, &bound(producer, &spec.foreach, instance));
                         own.as_ref()
                     };
                     match target {
@@ -839,7 +839,7 @@ impl Builder {
                     let edges = self.limits.edges;
                     self.problem(
                         Problem::new(format!("function[{at}].args"), "the graph has too many dependencies")
-                            .function(&spec.id)
+                            .function(&self.functions[at].id)
                             .hint(format!("at most {edges}; read a whole family with `family[*]`")),
                     );
                     return None;
@@ -857,7 +857,7 @@ impl Builder {
         Some((needs, args))
     }
 
-    fn target(&mut self, at: usize, key: &Key<'_>, spec: &FunctionSpec, producer: &str) -> Option<Target> {
+    fn target(&mut self, at: usize, key: &Key<'_>, producer: &str) -> Option<Target> {
         let found = if let Some(name) = family_of(producer) {
             self.family(name).map(|function| {
                 let next = self.groups.len() as u32;
@@ -879,28 +879,21 @@ impl Builder {
                 // Looking for the nearest name is not worth it for one that is not shown.
                 self.unlisted += 1;
             } else {
-                let problem = self.unknown(at, key, spec, producer);
+                let problem = self.unknown(at, key, producer);
                 self.problem(problem);
             }
         }
         found
     }
 
-    fn check_output(
-        &mut self,
-        at: usize,
-        key: &Key<'_>,
-        spec: &FunctionSpec,
-        arg: &ArgSpec,
-        producer: usize,
-    ) {
+    fn check_output(&mut self, at: usize, key: &Key<'_>, arg: &ArgSpec, producer: usize) {
         let function = &self.functions[producer];
         let outputs = function.outputs.len();
         if usize::from(arg.index) >= outputs {
             let id = function.id.clone();
             self.problem(
                 Problem::new(format!("function[{at}].{key}"), format!("`{id}` has no output {}", arg.index))
-                    .function(&spec.id)
+                    .function(&self.functions[at].id)
                     .value(format!("[\"{}\", {}]", arg.producer, arg.index))
                     .hint(match outputs {
                         0 => format!(
