@@ -31,12 +31,8 @@ pub(crate) fn plan(context: &Context, path: &Path, strategy: Option<String>) -> 
     let limits = Limits { functions: context.config.functions_max, ..Limits::default() };
     let rejected = |rejected: Rejected| Failure::rejected(&file, &rejected, &places);
     let graph = Arc::new(accept::build(spec, &limits).map_err(rejected)?);
-    let look = crate::setup::look(
-        &context.selection()?,
-        &context.config.resources,
-        context.config.probe_timeout.to_std(),
-    )
-    .map_err(|error| Failure::new(USAGE, error.to_string()))?;
+    let look = crate::setup::look(&context.selection()?, &context.config)
+        .map_err(|error| Failure::new(USAGE, error.to_string()))?;
     let node = Arc::new(look.node);
     let mut core = Scheduler::new(dunnage_strategies::strategies());
     core.replay(Time::ZERO, Event::NodeSeen(Arc::clone(&node)));
