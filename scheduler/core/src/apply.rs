@@ -64,6 +64,7 @@ impl Scheduler {
                     self.device_lost(device, out);
                 }
             }
+            Event::MemoryUsed { device, by } => self.ledger.note_use(device, &by),
             Event::DeviceLost { device, why } => {
                 self.ledger.set_health(device, Health::Lost { why });
                 self.device_lost(device, out);
@@ -292,10 +293,7 @@ impl Scheduler {
             return self.failed(id, failure, usage, out);
         }
         let Some(running) = self.take_result(id, usage) else { return };
-        let took = self.now.since(running.started_at.unwrap_or(running.placed_at));
-        if let Some(run) = self.graphs.get(&id.task.graph) {
-            self.estimates.observe(&run.graph, id.task.index, running.placement.variant, took);
-        }
+        self.learn(id, &running, None, &usage);
         let Some((run, mut parts)) = self.run_and_parts(id.task.graph, out) else { return };
         let record = run.slots[id.task.index as usize].record();
         record.winner = Some(id.attempt);
@@ -319,6 +317,7 @@ impl Scheduler {
         let Some(running) = self.take_result(id, usage) else { return };
         let task = id.task.index;
         settle_cause(&mut failure, running.ending);
+        self.learn(id, &running, Some(&failure), &usage);
         let cause = failure.cause;
         *self.totals.failures.entry(cause.word()).or_insert(0) += 1;
         let seed = self.graphs.get(&id.task.graph).map_or(0, |run| run.seed);

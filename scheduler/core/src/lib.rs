@@ -19,6 +19,7 @@ mod dispatch;
 mod estimate;
 mod explain;
 mod invariants;
+mod learn;
 mod ledger;
 mod plan;
 mod project;
@@ -30,7 +31,7 @@ mod scheduler;
 mod strategy;
 mod timers;
 
-pub use estimate::{Estimate, Estimates};
+pub use estimate::{Estimate, Estimates, Learned, SIGNATURES_MAX, Score, Source};
 pub use explain::{Explanation, Option as PlacementOption, Why};
 pub use ledger::{GpuLedger, Ledger, NodeLedger, Refusal};
 pub use plan::{Budget, Busy, PlanProblem, Planner};
