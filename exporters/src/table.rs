@@ -207,7 +207,7 @@ metrics! {
     PREDICTIONS = Counter("dunnage_predictions_total", None, ["basis"], Estimates);
     /// Those of them that took within a fifth of what was predicted.
     PREDICTIONS_NEAR = Counter("dunnage_predictions_near_total", None, ["basis"], Estimates);
-    /// Median of |actual / predicted - 1| over the latest 256 of them; absent before the first.
+    /// Median distance of actual / predicted from 1 over the latest 256 of them; absent before the first.
     PREDICTION_ERROR = Gauge("dunnage_prediction_error_ratio", Ratio, ["basis"], Estimates);
     /// Signatures (function, class of device, size of input) of which earlier runs are remembered.
     ESTIMATE_SIGNATURES = Gauge("dunnage_estimate_signatures", None, [], Estimates);

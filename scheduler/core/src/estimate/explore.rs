@@ -79,7 +79,7 @@ impl Estimates {
         let counted = self.tries.counted.get(&function);
         let placements = counted.map_or(0, |counted| counted.placements);
         let phase = Rng::of(seed, function).next();
-        if (placements.wrapping_add(phase)) % ONE_IN != 0 {
+        if !placements.wrapping_add(phase).is_multiple_of(ONE_IN) {
             return None;
         }
         options
