@@ -5,8 +5,9 @@
 //! Cost and weakness are those of what it chose.
 
 use crate::Heft;
-use crate::heft::follow;
+use crate::follow::follow;
 use crate::load_balanced::LoadBalanced;
+use crate::planning::GraphPlanner;
 use dunnage_core::{Budget, Candidate, PlanProblem, Planner, Proposal, Rng, Strategy, View};
 use dunnage_model::{Graph, Plan};
 
@@ -49,7 +50,7 @@ impl Planner for Auto {
     }
 
     fn plan(&self, problem: &PlanProblem, budget: &mut Budget<'_>) -> Plan {
-        let mut plan = Heft.plan(problem, budget);
+        let mut plan = GraphPlanner(Heft).plan(problem, budget);
         plan.why = if problem.graph.edges() > 0 {
             "heft, because functions depend on each other".to_owned()
         } else {

@@ -4,22 +4,36 @@
 mod auto;
 mod cost_optimised;
 mod energy_optimised;
+mod cpop;
 mod first_available;
+mod follow;
 mod heft;
 mod improve;
 mod load_balanced;
+mod max_min;
+mod mct;
+mod min_min;
+mod peft;
 pub mod planning;
 mod random;
 mod registry;
 mod time_optimised;
-mod timeline;
 
 pub use auto::Auto;
 pub use cost_optimised::CostOptimised;
 pub use energy_optimised::EnergyOptimised;
+mod sufferage;
+
+pub use cpop::Cpop;
 pub use first_available::FirstAvailable;
+pub use follow::Follow;
 pub use heft::Heft;
 pub use load_balanced::LoadBalanced;
+pub use max_min::MaxMin;
+pub use mct::Mct;
+pub use min_min::MinMin;
+pub use peft::Peft;
 pub use random::Random;
 pub use registry::{Entry, NAMES_TO_COME, planner, registry, schedule_planner, strategies};
 pub use time_optimised::TimeOptimised;
+pub use sufferage::Sufferage;

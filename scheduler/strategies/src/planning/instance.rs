@@ -146,6 +146,13 @@ impl Transfers {
         (self.latency[at], self.per_unit[at])
     }
 
+    /// What moving from one place costs, by the place it goes to: seconds for one unit, and seconds
+    /// however little is moved.
+    pub fn from(&self, place: u32) -> (&[f64], &[f64]) {
+        let row = place as usize * self.places..(place as usize + 1) * self.places;
+        (&self.per_unit[row.clone()], &self.latency[row])
+    }
+
     /// The sums over ordered pairs of different places of `per_unit` and `latency`, for means.
     pub fn sums(&self) -> (f64, f64) {
         (self.per_unit.iter().sum(), self.latency.iter().sum())
