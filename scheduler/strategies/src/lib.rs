@@ -3,8 +3,8 @@
 
 mod auto;
 mod cost_optimised;
-mod energy_optimised;
 mod cpop;
+mod energy_optimised;
 mod first_available;
 mod follow;
 mod heft;
@@ -17,14 +17,14 @@ mod peft;
 pub mod planning;
 mod random;
 mod registry;
+pub mod search;
+mod sufferage;
 mod time_optimised;
 
 pub use auto::Auto;
 pub use cost_optimised::CostOptimised;
-pub use energy_optimised::EnergyOptimised;
-mod sufferage;
-
 pub use cpop::Cpop;
+pub use energy_optimised::EnergyOptimised;
 pub use first_available::FirstAvailable;
 pub use follow::Follow;
 pub use heft::Heft;
@@ -35,5 +35,5 @@ pub use min_min::MinMin;
 pub use peft::Peft;
 pub use random::Random;
 pub use registry::{Entry, NAMES_TO_COME, planner, registry, schedule_planner, strategies};
-pub use time_optimised::TimeOptimised;
 pub use sufferage::Sufferage;
+pub use time_optimised::TimeOptimised;

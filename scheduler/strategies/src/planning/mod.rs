@@ -5,6 +5,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod board;
+mod bounds;
 mod from_problem;
 mod gaps;
 mod instance;
@@ -18,6 +19,7 @@ mod tests;
 pub(crate) mod timeline;
 mod to_plan;
 
+pub use bounds::lower_bound;
 pub use from_problem::{Planned, from_problem};
 pub use instance::{Device, Edge, Instance, Kind, Mode, Occupied, Resource, Rows, Transfers};
 pub use schedule::{MeanComm, PlanError, PlanOptions, Schedule, SchedulePlanner};
