@@ -2,7 +2,8 @@
 
 use crate::planning::{GraphPlanner, SchedulePlanner};
 use crate::{
-    Auto, Cpop, FirstAvailable, Follow, Heft, LoadBalanced, MaxMin, Mct, MinMin, Peft, Random, Sufferage,
+    Auto, CostOptimised, Cpop, EnergyOptimised, FirstAvailable, Follow, Heft, LoadBalanced, MaxMin, Mct,
+    MinMin, Peft, Random, Sufferage, TimeOptimised,
 };
 use dunnage_core::{Planner, Strategy};
 use std::sync::Arc;
@@ -19,21 +20,12 @@ pub struct Entry {
 }
 
 /// Names of the graph file's contract that are not in the list yet; a graph that uses one is told so.
-pub const NAMES_TO_COME: &[&str] = &[
-    "best-fit",
-    "dot-product",
-    "gpu-packing",
-    "gpu-clustering",
-    "fgd",
-    "cost-optimised",
-    "time-optimised",
-    "energy-optimised",
-];
+pub const NAMES_TO_COME: &[&str] = &["best-fit", "dot-product", "gpu-packing", "gpu-clustering", "fgd"];
 
 static REGISTRY: &[Entry] = &[
     Entry {
         name: "auto",
-        summary: "heft where order or variants matter, load-balanced where not",
+        summary: "time-optimised or heft where order or variants matter, load-balanced where not",
         make: || Box::new(Auto),
         planner: Some(|| Arc::new(Auto)),
     },
@@ -97,6 +89,24 @@ static REGISTRY: &[Entry] = &[
         make: || Box::new(Follow("mct")),
         planner: Some(|| Arc::new(GraphPlanner(Mct))),
     },
+    Entry {
+        name: "time-optimised",
+        summary: "the best rule, then a search for less time, or for less of what the graph weighs",
+        make: || Box::new(Follow("time-optimised")),
+        planner: Some(|| Arc::new(GraphPlanner(TimeOptimised))),
+    },
+    Entry {
+        name: "cost-optimised",
+        summary: "the least money, then the least time",
+        make: || Box::new(Follow("cost-optimised")),
+        planner: Some(|| Arc::new(GraphPlanner(CostOptimised))),
+    },
+    Entry {
+        name: "energy-optimised",
+        summary: "the least joules, then the least time",
+        make: || Box::new(Follow("energy-optimised")),
+        planner: Some(|| Arc::new(GraphPlanner(EnergyOptimised))),
+    },
 ];
 
 /// All strategies; the first is the default.
@@ -124,6 +134,10 @@ pub fn schedule_planner(name: &str) -> Option<Arc<dyn SchedulePlanner>> {
         "max-min" => Arc::new(MaxMin),
         "sufferage" => Arc::new(Sufferage),
         "mct" => Arc::new(Mct),
+        "time-optimised" => Arc::new(TimeOptimised),
+        "cost-optimised" => Arc::new(CostOptimised),
+        "energy-optimised" => Arc::new(EnergyOptimised),
+        "auto" => Arc::new(Auto),
         _ => return None,
     })
 }

@@ -61,7 +61,7 @@ pub(crate) fn improve(
     let begun_with = best.value;
 
     let bound = lower_bound(instance);
-    let enough = if begin.objective.is_time() { bound * (1.0 + 1e-12) } else { f64::NEG_INFINITY };
+    let enough = if begin.objective.is_time() { bound * (1.0 + 1e-9) } else { f64::NEG_INFINITY };
     let mut walk = Walk::new(&net, begin.objective, best, options.seed);
     let turned = (!net.is_chain && instance.earliest.is_empty()).then(|| justify::reversed(instance));
     let back = turned.as_ref().map(|turned| Net::new(turned, &|kind, mode| allowed[kind][mode]));
