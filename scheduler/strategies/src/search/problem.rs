@@ -109,14 +109,15 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    /// The problem, or `None` where tasks have several modes, where moving values costs time, or where a
-    /// time is not a finite number.
-    pub(crate) fn of(instance: &Instance) -> Option<Self> {
-        moves_are_free(instance).then(|| Self::ignoring_transfers(instance)).flatten()
+    /// Whether [`Self::new`] is the whole instance: one mode a task, and values that move at no cost.
+    pub(crate) fn is_for(instance: &Instance) -> bool {
+        instance.is_single_mode() && moves_are_free(instance)
     }
 
-    /// The same with values that move at no cost, whatever the instance says.
-    pub(crate) fn ignoring_transfers(instance: &Instance) -> Option<Self> {
+    /// The problem with values that move at no cost, whatever the instance says. `None` where tasks have
+    /// several modes, where a time is not a finite number, where others hold for ever what a task needs, or
+    /// where `stop` says so, which is asked a few times.
+    pub(crate) fn new(instance: &Instance, stop: &mut dyn FnMut() -> bool) -> Option<Self> {
         let nodes = instance.nodes() as usize;
         if nodes == 0 || nodes > NODES_MAX || !instance.is_single_mode() {
             return None;
@@ -138,6 +139,9 @@ impl Problem {
             .iter()
             .map(|node| if *node < tasks { instance.earliest(*node).max(0.0) } else { 0.0 })
             .collect();
+        if stop() {
+            return None;
+        }
         let (short, occupied) = scarce(instance)?;
         let ticks = Ticks::of(&seconds, &earliest, &occupied)?;
 
@@ -153,6 +157,9 @@ impl Problem {
         }
         if nodes <= REDUCE_MAX {
             before = reduced(&before);
+        }
+        if stop() {
+            return None;
         }
         let after = before.reversed();
 
@@ -187,6 +194,9 @@ impl Problem {
             })
             .collect();
         let release: Vec<i64> = earliest.iter().map(|value| ticks.up(*value)).collect();
+        if stop() {
+            return None;
+        }
         let mut problem = Self {
             tick: ticks.tick,
             is_exact: ticks.is_exact,

@@ -41,13 +41,15 @@ pub fn solve(
     seeds: &[Schedule],
     budget: &mut Budget<'_>,
 ) -> Option<Schedule> {
-    let problem = Problem::of(instance)?;
-    let shortest = seeds.iter().min_by(|a, b| a.makespan.total_cmp(&b.makespan));
-    if let Some(seed) = shortest
-        && (budget.schedules == 0 || budget.is_over())
-    {
-        return Some(Schedule { schedules: 0, ..seed.clone() });
+    if !Problem::is_for(instance) {
+        return None;
     }
+    let shortest = seeds.iter().min_by(|a, b| a.makespan.total_cmp(&b.makespan));
+    let is_over = |budget: &mut Budget<'_>| shortest.is_some() && (budget.schedules == 0 || budget.is_over());
+    let problem = if is_over(budget) { None } else { Problem::new(instance, &mut || is_over(budget)) };
+    let Some(problem) = problem else {
+        return shortest.filter(|_| is_over(budget)).map(|seed| Schedule { schedules: 0, ..seed.clone() });
+    };
     let sum: i64 = problem.duration.iter().sum();
     let is_short = sum <= SLOTS_A_TASK * problem.nodes() as i64 && problem.horizon <= SLOTS_MAX;
     let (end, schedules) = match (is_short, problem.packed.words) {
