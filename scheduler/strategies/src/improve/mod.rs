@@ -16,6 +16,8 @@ mod portfolio;
 mod search;
 mod seeds;
 mod single;
+#[cfg(test)]
+mod tests;
 mod why;
 
 use crate::planning::{Instance, PlanOptions, Schedule, lower_bound};
