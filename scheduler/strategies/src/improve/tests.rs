@@ -417,6 +417,173 @@ fn weights_shift_what_is_spared() {
     assert!(pieces[1] < pieces[0] * 0.9, "{pieces:?}");
 }
 
+/// Who reads the value of a task, and how much of it, gathers seen through.
+fn readers(instance: &Instance, task: u32) -> Vec<(u32, f64)> {
+    let mut all = Vec::new();
+    let mut open: Vec<(u32, f64)> =
+        instance.children.row(task).iter().map(|edge| (edge.node, edge.size)).collect();
+    while let Some((node, size)) = open.pop() {
+        if node < instance.tasks() {
+            all.push((node, size));
+        } else {
+            open.extend(instance.children.row(node).iter().map(|edge| (edge.node, size)));
+        }
+    }
+    all.retain(|reader| reader.1 > 0.0);
+    all.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+    all.dedup_by_key(|reader| reader.0);
+    all
+}
+
+/// Panics where a memory is overfull at any time, or a value is read where it is not.
+fn check_values(instance: &Instance, schedule: &Schedule) {
+    let place = |task: u32| {
+        let mode = &instance.modes(task)[usize::from(schedule.mode[task as usize])];
+        instance.devices[mode.device as usize].place
+    };
+    // Of which resource, how much, from when, until when.
+    let mut held: Vec<(u32, f64, f64, f64)> = Vec::new();
+    for task in 0..instance.tasks() {
+        let (start, end) = (schedule.start[task as usize], schedule.end[task as usize]);
+        for (resource, amount) in &instance.modes(task)[usize::from(schedule.mode[task as usize])].takes {
+            held.push((*resource, *amount as f64, start, end));
+        }
+        let readers = readers(instance, task);
+        let Some(size) = readers.iter().map(|reader| reader.1.ceil()).reduce(f64::max) else { continue };
+        let moved = schedule.moved.iter().find(|moved| moved.task == task);
+        let home = place(task);
+        let mut until = end;
+        for (reader, size) in readers {
+            let (begins, ends) = (schedule.start[reader as usize], schedule.end[reader as usize]);
+            let there = place(reader);
+            // Those that read before it is moved out read it here.
+            let moved = moved.filter(|moved| begins >= moved.until && !(there == home && ends <= moved.from));
+            let (from, since) = moved.map_or((Some(home), end), |moved| (moved.to, moved.until));
+            let way = from.map_or(0.0, |from| instance.transfers.seconds(size, from, there));
+            assert!(begins >= since + way - 1e-9, "task {reader} starts before the value of {task} is there");
+            if moved.is_none() {
+                until = until.max(if there == home { ends } else { begins });
+            }
+            if let Some(memory) = instance.value_memory[there as usize].filter(|_| from != Some(there)) {
+                held.push((memory, size.ceil(), begins - way, ends));
+            }
+        }
+        if let Some(moved) = moved {
+            assert!(moved.from >= end && moved.until >= moved.from);
+            assert!(moved.to.is_none_or(|to| instance.value_memory[to as usize].is_none()));
+            until = moved.until;
+        }
+        if let Some(memory) = instance.value_memory[home as usize] {
+            held.push((memory, size, start, until));
+        }
+    }
+    for (resource, _, at, _) in &held {
+        let used: f64 = held
+            .iter()
+            .filter(|other| other.0 == *resource && other.2 <= *at + 1e-9 && *at + 1e-9 < other.3)
+            .map(|other| other.1)
+            .sum();
+        let has = instance.resources[*resource as usize].capacity as f64;
+        assert!(
+            used <= has,
+            "at {at} {used} of {has} `{}` are used",
+            instance.resources[*resource as usize].name
+        );
+    }
+}
+
+#[test]
+fn values_never_overfill_a_memory() {
+    let mut moved = 0;
+    for seed in 0..60 {
+        let shape = Shape {
+            tasks: 30,
+            gathers: seed % 2 == 0,
+            vector: true,
+            held: seed % 5 == 0,
+            moving: seed % 3 > 0,
+        };
+        let mut instance = random(seed, shape);
+        // Some values live long: the first tasks are also read by the last ones.
+        let mut parents: Rows<Edge> = Rows::default();
+        for node in 0..instance.nodes() {
+            let late = (22..30).contains(&node).then(|| Edge { node: 29 - node, size: 4.0 });
+            let row = instance.parents.row(node).iter().copied();
+            parents.push(row.filter(|edge| late.is_none_or(|late| late.node != edge.node)).chain(late));
+        }
+        instance.children = parents.reversed(instance.nodes() as usize);
+        instance.parents = parents;
+        // The memory of the host is also bounded, or not; each task alone just fits.
+        instance.value_memory = vec![(seed % 4 == 0).then_some(1), Some(3), Some(5)];
+        for kind in &mut instance.kinds {
+            for mode in &mut kind.modes {
+                for take in mode.takes.iter_mut().filter(|take| [1, 3, 5].contains(&take.0)) {
+                    take.1 = 1;
+                }
+            }
+        }
+        let mut read = vec![0.0; 30];
+        let mut most = 0.0_f64;
+        for task in 0..30 {
+            let readers = readers(&instance, task);
+            let size = readers.iter().map(|reader| reader.1).fold(0.0, f64::max);
+            most = most.max(size);
+            for (reader, _) in readers {
+                read[reader as usize] += size;
+            }
+        }
+        let capacity = 1 + (read.into_iter().fold(0.0, f64::max) + most) as u64;
+        for resource in [1, 3, 5] {
+            instance.resources[resource].capacity = capacity;
+        }
+        let found = plan(&instance, if seed % 2 == 0 { 300 } else { 0 });
+        check(&instance, &found);
+        check_values(&instance, &found);
+        moved += found.moved.len();
+        assert_eq!(found, plan(&instance, if seed % 2 == 0 { 300 } else { 0 }));
+    }
+    assert!(moved > 0, "no memory was ever short");
+}
+
+#[test]
+fn a_task_too_large_for_its_memory_keeps_its_values_in_files() {
+    let shape = Shape { tasks: 20, gathers: true, vector: true, held: false, moving: true };
+    for seed in 0..10 {
+        let mut instance = random(seed, shape);
+        instance.value_memory = vec![Some(1), Some(3), Some(5)];
+        for resource in [1, 3, 5] {
+            instance.resources[resource].capacity = 41;
+        }
+        let found = plan(&instance, 50);
+        check(&instance, &found);
+    }
+}
+
+#[test]
+fn a_chain_of_values_needs_no_more_than_two_at_once() {
+    // Each task reads what the one before made; memory holds two values and no more.
+    let mut parents: Rows<Edge> = Rows::default();
+    for task in 0..10_u32 {
+        parents.push(task.checked_sub(1).map(|node| Edge { node, size: 5.0 }));
+    }
+    let mode = Mode { variant: 0, device: 0, seconds: 1.0, takes: [(0, 1)].into(), price: 0.0, joules: 0.0 };
+    let instance = Instance {
+        devices: vec![Device { name: String::new(), place: 0 }],
+        resources: [1, 10].map(|capacity| Resource { name: String::new(), capacity }).into(),
+        kinds: vec![Kind { modes: vec![mode] }],
+        kind_of: vec![0; 10],
+        children: parents.reversed(10),
+        parents,
+        transfers: Transfers::free(1),
+        value_memory: vec![Some(1)],
+        ..Instance::default()
+    };
+    let found = plan(&instance, 10);
+    check(&instance, &found);
+    check_values(&instance, &found);
+    assert_eq!((found.makespan, found.moved.len()), (10.0, 0));
+}
+
 #[test]
 fn a_graph_without_tasks_has_a_plan() {
     assert_eq!(plan(&Instance::default(), 10), Schedule::default());
