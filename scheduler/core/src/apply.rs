@@ -1,6 +1,7 @@
 //! How each fact changes the state. No strategy is asked in here, so a journal can be replayed through
 //! it: what is not in the fact follows from the state by rule.
 
+use crate::policy::{Policy, Size, share_held};
 use crate::retry::{Verdict, judge};
 use crate::rng::Rng;
 use crate::run::{GraphRun, PlanState, Stop};
@@ -64,6 +65,7 @@ impl Scheduler {
                     self.device_lost(device, out);
                 }
             }
+            Event::MemoryUsed { device, by } => self.ledger.note_use(device, &by),
             Event::DeviceLost { device, why } => {
                 self.ledger.set_health(device, Health::Lost { why });
                 self.device_lost(device, out);
@@ -105,7 +107,12 @@ impl Scheduler {
         if self.graphs.contains_key(&id) {
             return;
         }
-        self.graphs.insert(id, GraphRun::new(submission, strategy, self.now));
+        let mut run = GraphRun::new(submission, strategy, self.now);
+        run.size = Size::of(&run.graph, &self.ledger, &self.estimates, self.load.mean());
+        run.size_key = self.policy.size_key(run.size.length);
+        run.work_left = run.size.work_per_task * f64::from(run.graph.len());
+        self.load.add(self.now, run.work_left);
+        self.graphs.insert(id, run);
         self.set_deadline(id);
         self.want_plan(id, out);
     }
@@ -229,8 +236,14 @@ impl Scheduler {
         if let Some(timeout) = timeout {
             parts.timers.set(now.after(timeout), Timer::TaskTimeout(id));
         }
-        self.ledger.reserve(id, &placement);
+        if self.ledger.reserve(id, &placement)
+            && let Some(run) = self.graphs.get(&id.task.graph)
+        {
+            let Policy { half_life, gpu_weight, .. } = self.policy;
+            self.fair.placed(run.owner, now, &placement, half_life, gpu_weight);
+        }
         if let Some(run) = self.graphs.get_mut(&id.task.graph) {
+            run.waits_since = now;
             run.slots[task as usize].record().placement = Some(placement);
         }
     }
@@ -275,7 +288,12 @@ impl Scheduler {
         record.usage = usage;
         record.ended_at = Some(now);
         match &slot.state {
-            TaskState::Running(running) => Some(running.clone()),
+            TaskState::Running(running) => {
+                let Policy { half_life, gpu_weight, .. } = self.policy;
+                let held = &running.placement;
+                self.fair.ended(run.owner, (running.placed_at, now), held, half_life, gpu_weight);
+                Some(running.clone())
+            }
             TaskState::Waiting
             | TaskState::Ready
             | TaskState::Held
@@ -292,9 +310,15 @@ impl Scheduler {
             return self.failed(id, failure, usage, out);
         }
         let Some(running) = self.take_result(id, usage) else { return };
+        self.learn(id, &running, None, &usage);
         let took = self.now.since(running.started_at.unwrap_or(running.placed_at));
-        if let Some(run) = self.graphs.get(&id.task.graph) {
-            self.estimates.observe(&run.graph, id.task.index, running.placement.variant, took);
+        let share = share_held(&running.placement, &self.ledger);
+        let predicted = running.placement.predicted.map(|span| span.as_secs_f64());
+        self.load.ended(took.as_secs_f64(), predicted, share);
+        if let Some(run) = self.graphs.get_mut(&id.task.graph) {
+            let done = run.size.work_per_task.min(run.work_left);
+            run.work_left -= done;
+            self.load.add(self.now, -done);
         }
         let Some((run, mut parts)) = self.run_and_parts(id.task.graph, out) else { return };
         let record = run.slots[id.task.index as usize].record();
@@ -319,6 +343,7 @@ impl Scheduler {
         let Some(running) = self.take_result(id, usage) else { return };
         let task = id.task.index;
         settle_cause(&mut failure, running.ending);
+        self.learn(id, &running, Some(&failure), &usage);
         let cause = failure.cause;
         *self.totals.failures.entry(cause.word()).or_insert(0) += 1;
         let seed = self.graphs.get(&id.task.graph).map_or(0, |run| run.seed);

@@ -1,13 +1,14 @@
 //! `auto`: chooses a strategy for a graph and says why. Where functions depend on each other or have
 //! several variants, order and device matter: it searches like `time-optimised` where the graph is small
 //! enough for a search to matter, and plans like `heft` beyond. Where functions are independent and alike,
-//! any order is as good, and it balances the load as they come.
+//! any order is as good, and each goes where it leaves the most room for those to come.
 //!
 //! Source: ours; that no list rule is best everywhere is shown by Coleman and Krishnamachari 2024 (PISA).
 //! Cost and weakness are those of what it chose.
 
 use crate::follow::follow;
-use crate::load_balanced::LoadBalanced;
+use crate::packing::Policy;
+use crate::packing::online::Packer;
 use crate::planning::{GraphPlanner, Instance, PlanOptions, Schedule, SchedulePlanner};
 use crate::{Heft, TimeOptimised};
 use dunnage_core::{Budget, Candidate, PlanProblem, Planner, Proposal, Rng, Strategy, View};
@@ -17,8 +18,10 @@ use dunnage_model::{Graph, Plan};
 const SEARCH_MAX: u32 = 20_000;
 
 /// See the module.
-#[derive(Clone, Copy, Debug)]
-pub struct Auto;
+#[derive(Debug, Default)]
+pub struct Auto {
+    packer: Packer,
+}
 
 fn order_matters(graph: &Graph) -> bool {
     graph.len() > 1
@@ -59,12 +62,12 @@ impl Strategy for Auto {
         view: &View<'_>,
         task: &Candidate<'_>,
         options: &[Proposal],
-        rng: &mut Rng,
+        _: &mut Rng,
     ) -> Option<usize> {
         if task.planned.is_some() || task.requests.len() > 1 {
             follow(view, task, options)
         } else {
-            LoadBalanced.choose(view, task, options, rng)
+            self.packer.choose(Policy::Auto, view, task, options)
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::planning::{GraphPlanner, SchedulePlanner};
 use crate::{
-    Auto, CostOptimised, Cpop, EnergyOptimised, FirstAvailable, Follow, Heft, LoadBalanced, MaxMin, Mct,
-    MinMin, Peft, Random, Sufferage, TimeOptimised,
+    Auto, BestFit, CostOptimised, Cpop, DotProduct, EnergyOptimised, Fgd, FirstAvailable, Follow,
+    GpuClustering, GpuPacking, Heft, LoadBalanced, MaxMin, Mct, MinMin, Peft, Random, Sufferage,
+    TimeOptimised,
 };
 use dunnage_core::{Planner, Strategy};
 use std::sync::Arc;
@@ -19,15 +20,12 @@ pub struct Entry {
     planner: Option<fn() -> Arc<dyn Planner>>,
 }
 
-/// Names of the graph file's contract that are not in the list yet; a graph that uses one is told so.
-pub const NAMES_TO_COME: &[&str] = &["best-fit", "dot-product", "gpu-packing", "gpu-clustering", "fgd"];
-
 static REGISTRY: &[Entry] = &[
     Entry {
         name: "auto",
-        summary: "time-optimised or heft where order or variants matter, load-balanced where not",
-        make: || Box::new(Auto),
-        planner: Some(|| Arc::new(Auto)),
+        summary: "a searched plan where order or variants matter, tight packing where not",
+        make: || Box::new(Auto::default()),
+        planner: Some(|| Arc::new(Auto::default())),
     },
     Entry {
         name: "first-available",
@@ -39,6 +37,36 @@ static REGISTRY: &[Entry] = &[
         name: "load-balanced",
         summary: "the device that is emptiest afterwards",
         make: || Box::new(LoadBalanced),
+        planner: None,
+    },
+    Entry {
+        name: "best-fit",
+        summary: "the node with the least left",
+        make: || Box::new(BestFit::default()),
+        planner: None,
+    },
+    Entry {
+        name: "dot-product",
+        summary: "the node whose free resources are least like the request",
+        make: || Box::new(DotProduct::default()),
+        planner: None,
+    },
+    Entry {
+        name: "gpu-packing",
+        summary: "GPUs in use before idle ones, nodes in use before idle ones",
+        make: || Box::new(GpuPacking::default()),
+        planner: None,
+    },
+    Entry {
+        name: "gpu-clustering",
+        summary: "tasks of a kind together",
+        make: || Box::new(GpuClustering::default()),
+        planner: None,
+    },
+    Entry {
+        name: "fgd",
+        summary: "where what is left stays usable (Weng 2023)",
+        make: || Box::new(Fgd::default()),
         planner: None,
     },
     Entry {
@@ -137,7 +165,7 @@ pub fn schedule_planner(name: &str) -> Option<Arc<dyn SchedulePlanner>> {
         "time-optimised" => Arc::new(TimeOptimised),
         "cost-optimised" => Arc::new(CostOptimised),
         "energy-optimised" => Arc::new(EnergyOptimised),
-        "auto" => Arc::new(Auto),
+        "auto" => Arc::new(Auto::default()),
         _ => return None,
     })
 }

@@ -158,6 +158,14 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         change: Option<DeviceChange>,
     },
+    /// Run strategies over public data sets, in virtual time, and compare them
+    #[command(
+        after_help = "Examples:\n  dunnage bench plan --format stg --processors 4 --instance rand*.stg --strategies all\n  dunnage bench plan --format psplib --instance j30*.sm --strategies heft,time-optimised --budget-ms 10\n  dunnage bench plan --format hetero-json --instance layered.json.gz --mean-comm saga --html report.html\n  dunnage bench plan --format dunnage --devices mock:8xh100 --instance graph.toml --strategies all\n\nSee docs/bench.md for formats and definitions."
+    )]
+    Bench {
+        #[command(subcommand)]
+        what: super::bench::BenchVerb,
+    },
     /// Check what works on this machine
     Doctor,
     /// Print the JSON Schema of graph files

@@ -3,6 +3,7 @@
 pub(crate) mod args;
 pub(crate) mod exit;
 
+mod bench;
 mod completions;
 mod config_show;
 mod context;
@@ -46,6 +47,7 @@ pub(crate) fn main() -> i32 {
 
 fn dispatch(context: &mut Context, verb: Verb) -> Result<i32, Failure> {
     match verb {
+        Verb::Bench { what } => bench::bench(context, what),
         Verb::Schema => schema::schema(context),
         Verb::Completions { shell } => completions::completions(shell),
         Verb::Config { what: args::ConfigVerb::Show } => config_show::show(context),
@@ -71,7 +73,11 @@ fn dispatch(context: &mut Context, verb: Verb) -> Result<i32, Failure> {
                 Verb::Explain { target } => queries::explain(context, &target).await,
                 Verb::Devices { change } => devices::devices(context, change).await,
                 Verb::Doctor => doctor::doctor(context).await,
-                Verb::Schema | Verb::Completions { .. } | Verb::Config { .. } | Verb::Plan { .. } => Ok(DONE),
+                Verb::Bench { .. }
+                | Verb::Schema
+                | Verb::Completions { .. }
+                | Verb::Config { .. }
+                | Verb::Plan { .. } => Ok(DONE),
             }
         }),
     }

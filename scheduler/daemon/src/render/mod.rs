@@ -5,6 +5,7 @@
 //! hold throughout: without colour no escape byte is written; control characters of names and messages
 //! are escaped; a line is never wider than the style's width.
 
+pub(crate) mod bench;
 pub(crate) mod devices;
 pub(crate) mod doctor;
 pub(crate) mod errors;
