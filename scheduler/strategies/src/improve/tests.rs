@@ -343,9 +343,10 @@ fn total(instance: &Instance, schedule: &Schedule, part: fn(&Mode) -> f64) -> f6
 fn the_least_money_and_the_least_joules_are_spent() {
     for shape in shapes(25) {
         let instance = random(6, shape);
-        let goals: [(&dyn SchedulePlanner, fn(&Mode) -> f64); 2] =
-            [(&CostOptimised, |mode| mode.price), (&EnergyOptimised, |mode| mode.joules)];
-        for (planner, part) in goals {
+        for (planner, part) in [
+            (&CostOptimised as &dyn SchedulePlanner, (|mode| mode.price) as fn(&Mode) -> f64),
+            (&EnergyOptimised, |mode| mode.joules),
+        ] {
             let found = planner.schedule(&instance, &PlanOptions::default(), &mut Budget::of(500));
             check(&instance, &found);
             let least: f64 = (0..instance.tasks())
