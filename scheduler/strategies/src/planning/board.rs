@@ -200,6 +200,7 @@ impl<'a> Board<'a> {
             start: self.start,
             makespan: end.iter().copied().fold(0.0, f64::max),
             end,
+            moved: Vec::new(),
             schedules: 1,
             why: why.to_owned(),
         }
