@@ -38,6 +38,8 @@ pub(crate) struct Setup {
     pub(crate) workers: Option<u32>,
     pub(crate) sample_every: Duration,
     pub(crate) probe_timeout: Duration,
+    /// What earlier runs have taught, shared by a daemon and all local runs.
+    pub(crate) estimates: PathBuf,
 }
 
 /// A shell, and what belongs to its process.
@@ -103,6 +105,7 @@ async fn prepare_inner(setup: &Setup) -> Result<Ready, Failure> {
     core.replay(loaded.clock.now(), Event::NodeSeen(Arc::new(node)));
 
     let token = loaded.token.clone();
+    let keeper = crate::shell::Keeper::open(&setup.estimates, &token, core.estimates_mut());
     let (events, mut engine_events) = mpsc::unbounded_channel();
     let engine = LocalEngine::new(
         LocalConfig {
@@ -169,7 +172,9 @@ async fn prepare_inner(setup: &Setup) -> Result<Ready, Failure> {
             journal: journal_file,
             sample_every: setup.sample_every,
             token,
+            made_up,
         },
+        keeper,
         sender: sender.clone(),
         inputs,
         sampler: Some(sampler),

@@ -7,8 +7,10 @@ use super::exit::{DONE, FAILED, Failure, USAGE};
 use super::plan_doc;
 use crate::accept::{self, Rejected};
 use crate::render::{gantt, plan_page, shape};
-use dunnage_core::{Estimates, Scheduler};
-use dunnage_model::{Basis, Event, Graph, GraphId, GraphSpec, Limits, NodeSpec, Owner, Submission, Time};
+use dunnage_core::Scheduler;
+use dunnage_model::{
+    Basis, DeviceKind, Event, Graph, GraphId, GraphSpec, Limits, NodeSpec, Owner, Submission, Time,
+};
 use dunnage_sim::{Declared, Simulation};
 use dunnage_wire::api::{DeviceUseDoc, PlanDoc, PlanTaskDoc};
 use dunnage_wire::graph_file;
@@ -46,6 +48,9 @@ pub(crate) fn plan(context: &Context, args: PlanArgs) -> Result<i32, Failure> {
     let core = || {
         let mut core = Scheduler::new(dunnage_strategies::strategies());
         core.replay(Time::ZERO, Event::NodeSeen(Arc::clone(&node)));
+        crate::shell::read_history(&context.estimates(), core.estimates_mut());
+        // What it would learn of its own guesses is nothing.
+        core.estimates_mut().freeze();
         core
     };
     accept::check_machine(&graph, core().ledger()).map_err(rejected)?;
@@ -94,8 +99,6 @@ fn simulate(core: Scheduler, graph: &Arc<Graph>, node: &Arc<NodeSpec>) -> Result
     let mut basis = Basis::None;
     let mut seconds = vec![0.0; graph.len() as usize];
     let (mut money, mut joules) = (0.0, 0.0);
-    // The simulation learns from its own guesses; what they rest on is what was known before.
-    let before = Estimates::default();
     for ran in &report.ran {
         let task = ran.attempt.task.index;
         let placement =
@@ -119,9 +122,7 @@ fn simulate(core: Scheduler, graph: &Arc<Graph>, node: &Arc<NodeSpec>) -> Result
             gpus: held.gpus,
         });
         if let Some(placement) = placement {
-            basis = basis.min(
-                before.predict(graph, task, placement.variant, node.class(placement.main_device())).basis,
-            );
+            basis = basis.min(placement.basis);
         }
         let entry = uses.entry(ran.device).or_insert_with(|| DeviceUseDoc {
             device: ran.device.to_string(),
@@ -143,7 +144,7 @@ fn simulate(core: Scheduler, graph: &Arc<Graph>, node: &Arc<NodeSpec>) -> Result
         strategy: core.strategy_of(run).to_owned(),
         why: run.plan().map(|plan| plan.why.clone()).unwrap_or_default(),
         makespan_s: makespan,
-        lower_bound_s: lower_bound(graph, &core, cores),
+        lower_bound_s: lower_bound(graph, &core, node),
         basis: basis.word().to_owned(),
         devices: uses.into_values().collect(),
         tasks,
@@ -157,10 +158,24 @@ fn simulate(core: Scheduler, graph: &Arc<Graph>, node: &Arc<NodeSpec>) -> Result
 
 /// The longest chain with the fastest variants, or the work that only cores can do over all cores,
 /// whichever is more.
-fn lower_bound(graph: &Graph, core: &Scheduler, cores: f64) -> f64 {
+fn lower_bound(graph: &Graph, core: &Scheduler, node: &NodeSpec) -> f64 {
+    let cores = f64::from(node.cpu.capacity.0) / 1000.0;
+    let mut classes = vec![node.cpu.model.as_str()];
+    for gpu in &node.gpus {
+        if !classes.contains(&gpu.name.as_str()) {
+            classes.push(&gpu.name);
+        }
+    }
     let unknown = 1.0;
     let seconds = |task: u32, variant: u8| {
-        core.estimates().predict(graph, task, variant, "").duration.map_or(unknown, |span| span.as_secs_f64())
+        let kind = graph.variant(task, variant).kind;
+        let devices = if kind == DeviceKind::Cpu { &classes[..1] } else { &classes[1..] };
+        devices
+            .iter()
+            .map(|class| core.estimates().predict(graph, task, variant, class).duration)
+            .map(|span| span.map_or(unknown, |span| span.as_secs_f64()))
+            .min_by(f64::total_cmp)
+            .unwrap_or(f64::INFINITY)
     };
     let mut chain = vec![0.0_f64; graph.len() as usize];
     let mut group_chain = vec![0.0_f64; graph.groups().len()];
@@ -186,7 +201,7 @@ fn lower_bound(graph: &Graph, core: &Scheduler, cores: f64) -> f64 {
             let known = &mut group_chain[group as usize];
             *known = known.max(end);
         }
-        let cpu_only = graph.function(task).variants.iter().all(|v| v.kind == dunnage_model::DeviceKind::Cpu);
+        let cpu_only = graph.function(task).variants.iter().all(|v| v.kind == DeviceKind::Cpu);
         if cpu_only {
             work += (0..variants)
                 .map(|variant| {
