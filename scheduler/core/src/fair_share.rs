@@ -71,8 +71,7 @@ impl FairShare {
             }
         }
         if self.used.len() > USERS_MAX
-            && let Some(least) =
-                self.used.iter().min_by(|a, b| a.1.total_cmp(b.1)).map(|(least, _)| *least)
+            && let Some(least) = self.used.iter().min_by(|a, b| a.1.total_cmp(b.1)).map(|(least, _)| *least)
         {
             self.used.remove(&least);
         }

@@ -25,6 +25,7 @@ mod plan;
 mod policy;
 mod project;
 mod queue;
+mod replan;
 mod reservation;
 mod retry;
 mod rng;

@@ -107,6 +107,11 @@ impl Queue {
         self.len
     }
 
+    /// How many users have tasks in it.
+    pub(crate) fn users(&self) -> usize {
+        self.lanes.len()
+    }
+
     /// The class with this key, new or old.
     pub(crate) fn class(&mut self, key: ClassKey) -> ClassId {
         if let Some(slot) = self.index.get(&key) {

@@ -60,8 +60,8 @@ impl Scheduler {
         let id = key.task();
         let Some(run) = self.graphs.get(&id.graph) else { return false };
         let pinned = run.graph.function(id.index).extras.as_ref().and_then(|extras| extras.node.as_deref());
-        let requests: Vec<(Request, dunnage_model::NodeId)> = (0..run.graph.function(id.index).variants.len()
-            as u8)
+        let requests: Vec<(Request, dunnage_model::NodeId)> = (0
+            ..run.graph.function(id.index).variants.len() as u8)
             .flat_map(|variant| {
                 self.ledger
                     .nodes()

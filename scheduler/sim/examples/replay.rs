@@ -65,7 +65,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ));
         }
     }
-    println!("{:<10} {:>12} mean jct over sjf with true times, over first fit; max wait over fifo", "", "jct s");
+    println!(
+        "{:<10} {:>12} mean jct over sjf with true times, over first fit; max wait over fifo",
+        "", "jct s"
+    );
     for (name, rows) in &all {
         let n = rows.len() as f64;
         let mean = |pick: fn(&(f64, f64, f64, f64)) -> f64| rows.iter().map(pick).sum::<f64>() / n;

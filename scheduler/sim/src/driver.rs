@@ -3,7 +3,8 @@
 use crate::workload::{AttemptEnd, Workload};
 use dunnage_core::{Budget, Scheduler};
 use dunnage_model::{
-    AttemptId, Cause, Decision, DeviceId, EndReason, Event, Failure, GraphId, GraphState, Placement, Time, Usage,
+    AttemptId, Cause, Decision, DeviceId, EndReason, Event, Failure, GraphId, GraphState, Placement, Time,
+    Usage,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -103,7 +104,14 @@ impl<W: Workload> Simulation<W> {
             let Some((start, placement)) = self.running.remove(attempt) else { return Ok(true) };
             let succeeded = matches!(event, Event::Finished { .. });
             let device = placement.main_device();
-            self.report.ran.push(Ran { attempt: *attempt, device, placement, start, end: self.now, succeeded });
+            self.report.ran.push(Ran {
+                attempt: *attempt,
+                device,
+                placement,
+                start,
+                end: self.now,
+                succeeded,
+            });
         }
         self.report.events += 1;
         let mut decisions = Vec::new();

@@ -8,10 +8,13 @@ mod replay;
 mod traces;
 mod workload;
 
-pub use replay::{POLICIES, ReplayError, ReplayOptions, ReplayReport, ReplayRow, Times, eight_gpus, policy, replay,
-    replay_policies};
-pub use traces::{
-    Arrival, JOBS_MAX, Job, Recorded, Throughputs, Trace, TraceError, Work, read_gavel, read_journal, read_tiresias,
-};
 pub use driver::{Ran, Report, Simulation};
+pub use replay::{
+    POLICIES, ReplayError, ReplayOptions, ReplayReport, ReplayRow, Times, eight_gpus, policy, replay,
+    replay_policies,
+};
+pub use traces::{
+    Arrival, JOBS_MAX, Job, Recorded, Throughputs, Trace, TraceError, Work, read_gavel, read_journal,
+    read_tiresias,
+};
 pub use workload::{AttemptEnd, Declared, Workload};

@@ -177,8 +177,7 @@ pub fn replay_policies(
     let mut rows = Vec::new();
     for (name, policy) in policies {
         let mut row = story.run(options, name, *policy)?;
-        row.regret =
-            if best.mean_jct_s > 0.0 { row.mean_jct_s / best.mean_jct_s - 1.0 } else { 0.0 };
+        row.regret = if best.mean_jct_s > 0.0 { row.mean_jct_s / best.mean_jct_s - 1.0 } else { 0.0 };
         rows.push(row);
     }
     Ok(ReplayReport {
@@ -254,12 +253,7 @@ fn span(seconds: f64) -> Span {
 }
 
 impl Story {
-    fn of(
-        trace: &Trace,
-        options: &ReplayOptions,
-        times: Times,
-        stretch: f64,
-    ) -> Result<Self, ReplayError> {
+    fn of(trace: &Trace, options: &ReplayOptions, times: Times, stretch: f64) -> Result<Self, ReplayError> {
         let mut story = Self { arrivals: Vec::new(), took: BTreeMap::new() };
         let mut rng = Rng::of(options.seed, 0);
         for (n, arrival) in trace.arrivals.iter().enumerate() {
@@ -305,12 +299,7 @@ impl Story {
         Ok(story)
     }
 
-    fn run(
-        &self,
-        options: &ReplayOptions,
-        name: &str,
-        policy: Policy,
-    ) -> Result<ReplayRow, ReplayError> {
+    fn run(&self, options: &ReplayOptions, name: &str, policy: Policy) -> Result<ReplayRow, ReplayError> {
         let scheduler = Scheduler::new(dunnage_strategies::strategies()).with_policy(policy);
         let mut simulation = Simulation::new(scheduler, AsItWas(&self.took), options.check);
         simulation.at(Time::ZERO, Event::NodeSeen(Arc::new(options.node.clone())));
