@@ -31,6 +31,7 @@ mod retry;
 mod rng;
 mod run;
 mod scheduler;
+mod start_times;
 mod strategy;
 mod timers;
 
@@ -43,4 +44,5 @@ pub use project::TaskRow;
 pub use rng::Rng;
 pub use run::{GraphRun, Record, TaskSlot};
 pub use scheduler::Scheduler;
+pub use start_times::{Expected, Outlook};
 pub use strategy::{Candidate, Proposal, Strategy, View};
