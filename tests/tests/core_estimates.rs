@@ -58,10 +58,8 @@ fn one(name: &str) -> GraphSpec {
 #[test]
 fn the_basis_of_each_decision_is_recorded_and_a_renamed_graph_keeps_its_history() {
     let mut s = scenario(cores(1));
-    let declared = |name: &str| GraphSpec {
-        name: Some(name.to_owned()),
-        ..spec([f("a").lasts(Span::secs(9))])
-    };
+    let declared =
+        |name: &str| GraphSpec { name: Some(name.to_owned()), ..spec([f("a").lasts(Span::secs(9))]) };
     let first = s.submit(declared("monday"));
     s.ran("a", 2000, Usage::default());
     let second = s.submit(declared("tuesday"));
@@ -192,7 +190,8 @@ fn the_share_of_a_gpu_is_given_as_much_memory_as_was_used() {
 fn a_task_is_not_started_into_memory_that_others_use() {
     let mut s = scenario(cores(4));
     s.foreign(9);
-    let graph = s.submit(spec([f("large").memory(Bytes::gib(8)), f("small").memory(Bytes::gib(4)), f("free")]));
+    let graph =
+        s.submit(spec([f("large").memory(Bytes::gib(8)), f("small").memory(Bytes::gib(4)), f("free")]));
     assert_eq!(s.running(), ["free", "small"], "7 GiB are free, and nothing is known of the third");
     let why = s.why(graph, "large");
     assert_eq!(
@@ -313,7 +312,8 @@ fn a_replay_makes_the_same_reservations_whatever_was_learned_since() {
         s.ran(&format!("a-{n}"), 1, peak(6));
     }
     let graph = GraphId(1);
-    let held: Vec<_> = s.scheduler.ledger().holdings().map(|(id, placement)| (*id, placement.clone())).collect();
+    let held: Vec<_> =
+        s.scheduler.ledger().holdings().map(|(id, placement)| (*id, placement.clone())).collect();
 
     // The next daemon has a history that says otherwise.
     let mut next = Scheduler::new(dunnage_strategies::strategies());

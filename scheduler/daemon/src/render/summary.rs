@@ -37,7 +37,8 @@ pub(crate) fn summary(doc: &StatusDoc, style: &Style) -> String {
     chosen(&mut page, doc);
     devices(&mut page, doc);
     let predicted = usize::from(predictions(&mut page, doc));
-    let taken = predicted + doc.devices.len().min(DEVICES_MAX).saturating_sub(2) + if doc.failed > 0 { 6 } else { 0 };
+    let taken =
+        predicted + doc.devices.len().min(DEVICES_MAX).saturating_sub(2) + if doc.failed > 0 { 6 } else { 0 };
     time(&mut page, doc, FAMILIES_MAX.saturating_sub(taken).max(3));
     critical_path(&mut page, doc);
     failures::failures(&mut page, doc, Limits { kinds: 3, message_lines: 2, log_lines: 4 });
