@@ -3,14 +3,17 @@
 
 mod auto;
 mod best_fit;
+mod cost_optimised;
 mod cpop;
 mod dot_product;
+mod energy_optimised;
 mod fgd;
 mod first_available;
 mod follow;
 mod gpu_clustering;
 mod gpu_packing;
 mod heft;
+mod improve;
 mod load_balanced;
 mod max_min;
 mod mct;
@@ -22,11 +25,14 @@ mod random;
 mod registry;
 pub mod search;
 mod sufferage;
+mod time_optimised;
 
 pub use auto::Auto;
 pub use best_fit::BestFit;
+pub use cost_optimised::CostOptimised;
 pub use cpop::Cpop;
 pub use dot_product::DotProduct;
+pub use energy_optimised::EnergyOptimised;
 pub use fgd::Fgd;
 pub use first_available::FirstAvailable;
 pub use follow::Follow;
@@ -41,3 +47,4 @@ pub use peft::Peft;
 pub use random::Random;
 pub use registry::{Entry, NAMES_TO_COME, planner, registry, schedule_planner, strategies};
 pub use sufferage::Sufferage;
+pub use time_optimised::TimeOptimised;

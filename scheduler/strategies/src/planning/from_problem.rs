@@ -113,6 +113,8 @@ pub fn from_problem(problem: &PlanProblem) -> Planned {
         transfers: machine.transfers(),
         earliest: if earliest.iter().all(|time| *time == 0.0) { Vec::new() } else { earliest },
         occupied,
+        value_memory: Vec::new(),
+        fragmenting: machine.shares(),
         devices: machine.devices,
         resources: machine.resources,
     };

@@ -44,6 +44,11 @@ struct Gpu<'a> {
 }
 
 impl<'a> Machine<'a> {
+    /// The resources that are the shares of GPUs.
+    pub(crate) fn shares(&self) -> Vec<u32> {
+        self.nodes.iter().flat_map(|node| node.gpus.iter().map(|gpu| gpu.share)).collect()
+    }
+
     pub(crate) fn new(problem: &'a PlanProblem) -> Self {
         let devices = problem.nodes.iter().map(|node| 1 + node.gpus.len()).sum::<usize>();
         let mut machine = Self {

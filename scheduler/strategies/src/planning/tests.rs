@@ -44,7 +44,7 @@ fn unary(times: &[Vec<f64>], edges: &[(u32, u32, f64)], per_unit: impl Fn(usize,
         parents,
         transfers,
         earliest: Vec::new(),
-        occupied: Vec::new(),
+        ..Instance::default()
     }
 }
 

@@ -1,0 +1,180 @@
+//! Improving plans: from the schedules of the list rules to better ones within a budget, for a general
+//! instance: several modes for a task, a vector of resources, transfers, gathers, times at which tasks may
+//! start, and what others hold.
+//!
+//! Never worse than any rule that was made. The same instance, options and number of schedules give the
+//! same schedule: all phases are counted in schedules and in nodes decoded, and a clock only cuts.
+
+mod chain;
+mod decoder;
+mod encoding;
+mod insertion;
+mod justify;
+mod moves;
+mod objective;
+mod portfolio;
+mod search;
+mod seeds;
+
+use crate::planning::{Instance, PlanOptions, Schedule};
+use decoder::{Choose, Sgs};
+use dunnage_core::Budget;
+use encoding::Net;
+pub(crate) use objective::Goal;
+use objective::{Objective, Parts, parts};
+use portfolio::Portfolio;
+use search::{Meter, Solution, Walk};
+
+/// Finds the best schedule for a goal that the budget allows.
+pub(crate) fn improve(
+    instance: &Instance,
+    goal: Goal,
+    options: &PlanOptions,
+    budget: &mut Budget<'_>,
+) -> Schedule {
+    if instance.tasks() == 0 {
+        return Schedule::default();
+    }
+    let allowed = goal.allowed(instance);
+    let net = Net::new(instance, &|kind, mode| allowed[kind][mode]);
+    let mut meter = Meter::new(budget);
+    let mut portfolio = Portfolio::new(&net, options);
+    let mut begin =
+        Begin { sgs: Sgs::new(&net), objective: Objective::new(&goal.weights(), &Parts::default()) };
+
+    // By makespan first: what the best rule comes to is what the parts are measured in.
+    let rules = portfolio.rules(meter.total, &mut meter);
+    let mut solutions: Vec<Solution> = rules.iter().filter_map(|rule| begin.raw(&net, rule)).collect();
+    solutions.extend(portfolio.orders(&mut begin.sgs, &begin.objective, &mut meter));
+    let Some(best) = least(&solutions) else { return Schedule::default() };
+    let reference = parts(&net, &best.list, &best.start, &best.end);
+    begin.objective = Objective::new(&goal.weights(), &reference);
+    for solution in &mut solutions {
+        solution.value = begin.objective.value(&net, &solution.list, &solution.start, &solution.end);
+    }
+    let Some(best) = least(&solutions).cloned() else { return Schedule::default() };
+    let begun_with = best.value;
+
+    let bound = bound(&net);
+    let enough = if begin.objective.is_time() { bound * (1.0 + 1e-12) } else { f64::NEG_INFINITY };
+    let mut walk = Walk::new(&net, begin.objective, best, options.seed);
+    let turned = (!net.is_chain && instance.earliest.is_empty()).then(|| justify::reversed(instance));
+    let back = turned.as_ref().map(|turned| Net::new(turned, &|kind, mode| allowed[kind][mode]));
+    for solution in &solutions {
+        begin.tighten(&net, back.as_ref(), &mut walk, solution, &mut meter);
+    }
+    drop(solutions);
+    walk.run(enough, &mut meter, &mut |walk, meter| {
+        for rule in portfolio.rules(meter.total, meter) {
+            if let Some(solution) = begin.raw(&net, &rule) {
+                walk.offer(solution);
+            }
+        }
+        let best = walk.best.clone();
+        begin.tighten(&net, back.as_ref(), walk, &best, meter);
+    });
+    for rule in portfolio.rules(u64::MAX, &mut meter) {
+        if let Some(solution) = begin.raw(&net, &rule) {
+            walk.offer(solution);
+        }
+    }
+    let best = walk.best;
+    let mut schedule = net.schedule(&best.list, &best.start, &best.end);
+    schedule.schedules = meter.made;
+    schedule.why = why(&portfolio, begun_with, best.value, &schedule, bound);
+    schedule
+}
+
+/// What solutions are made with before the walk.
+struct Begin {
+    sgs: Sgs,
+    objective: Objective,
+}
+
+impl Begin {
+    /// The schedule of a rule as it is. `None` where it uses modes that the goal does not allow.
+    fn raw(&self, net: &Net<'_>, schedule: &Schedule) -> Option<Solution> {
+        let list = net.list_of(schedule)?;
+        let value = self.objective.value(net, &list, &schedule.start, &schedule.end);
+        Some(Solution { list, start: schedule.start.clone(), end: schedule.end.clone(), value })
+    }
+
+    /// Makes a solution again with insertion, and by forward-backward improvement as long as that helps.
+    fn tighten(
+        &mut self,
+        net: &Net<'_>,
+        back: Option<&Net<'_>>,
+        walk: &mut Walk<'_, '_>,
+        from: &Solution,
+        meter: &mut Meter<'_, '_>,
+    ) {
+        let nodes = net.nodes as usize * 4;
+        if !meter.take(nodes) {
+            return;
+        }
+        let list = from.list.clone();
+        let Some(mut solution) =
+            Solution::of(net, &mut self.sgs, &self.objective, list, Choose::No, &mut || meter.is_over())
+        else {
+            return;
+        };
+        while let Some(back) = back.filter(|_| meter.take(2 * nodes)) {
+            let list = justify::to_the_right(net, back, &mut self.sgs, &solution.list, &solution.end);
+            let again =
+                Solution::of(net, &mut self.sgs, &self.objective, list, Choose::No, &mut || meter.is_over());
+            match again {
+                Some(again) if again.value < solution.value => solution = again,
+                _ => break,
+            }
+        }
+        walk.offer(solution);
+    }
+}
+
+fn least(solutions: &[Solution]) -> Option<&Solution> {
+    solutions.iter().reduce(|best, next| if next.value < best.value { next } else { best })
+}
+
+/// No schedule ends before this.
+fn bound(net: &Net<'_>) -> f64 {
+    (0..net.tasks).map(|task| net.instance.earliest(task) + net.tail[task as usize]).fold(0.0, f64::max)
+}
+
+/// What was compared, in a sentence.
+fn why(portfolio: &Portfolio<'_, '_>, from: f64, to: f64, schedule: &Schedule, bound: f64) -> String {
+    let mut why = match portfolio.best() {
+        Some((name, _)) => format!("best of {} rules was {name}", portfolio.made.len()),
+        None => "begun with the longest ways to the end".to_owned(),
+    };
+    if to < from {
+        why += &format!(
+            ", search improved it by {:.1} % in {} schedules",
+            (1.0 - to / from) * 100.0,
+            grouped(schedule.schedules)
+        );
+    } else {
+        why += &format!(", search found nothing better in {} schedules", grouped(schedule.schedules));
+    }
+    if bound > 0.0 {
+        let above = (schedule.makespan / bound - 1.0) * 100.0;
+        why += &if above < 0.05 {
+            "; nothing can be shorter".to_owned()
+        } else {
+            format!("; at most {above:.1} % above the least possible")
+        };
+    }
+    why
+}
+
+/// 12,345 for 12345.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
