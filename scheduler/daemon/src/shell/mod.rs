@@ -25,7 +25,7 @@ pub(crate) use input::{Command, Input, LogPart, NewGraph, Refused, Reply};
 pub(crate) use locks::DeviceLocks;
 pub(crate) use meta::Meta;
 pub(crate) use owner::{Parts, Shell, ShellOptions, Stopped};
-pub(crate) use recovery::Found;
+pub(crate) use recovery::{Found, graph_of};
 pub(crate) use sampler::Sampler;
 pub(crate) use translate::missing_inputs;
 pub(crate) use views::devices;
