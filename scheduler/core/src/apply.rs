@@ -65,6 +65,7 @@ impl Scheduler {
                     self.device_lost(device, out);
                 }
             }
+            Event::MemoryUsed { device, by } => self.ledger.note_use(device, &by),
             Event::DeviceLost { device, why } => {
                 self.ledger.set_health(device, Health::Lost { why });
                 self.device_lost(device, out);
@@ -309,10 +310,8 @@ impl Scheduler {
             return self.failed(id, failure, usage, out);
         }
         let Some(running) = self.take_result(id, usage) else { return };
+        self.learn(id, &running, None, &usage);
         let took = self.now.since(running.started_at.unwrap_or(running.placed_at));
-        if let Some(run) = self.graphs.get(&id.task.graph) {
-            self.estimates.observe(&run.graph, id.task.index, running.placement.variant, took);
-        }
         let share = share_held(&running.placement, &self.ledger);
         let predicted = running.placement.predicted.map(|span| span.as_secs_f64());
         self.load.ended(took.as_secs_f64(), predicted, share);
@@ -344,6 +343,7 @@ impl Scheduler {
         let Some(running) = self.take_result(id, usage) else { return };
         let task = id.task.index;
         settle_cause(&mut failure, running.ending);
+        self.learn(id, &running, Some(&failure), &usage);
         let cause = failure.cause;
         *self.totals.failures.entry(cause.word()).or_insert(0) += 1;
         let seed = self.graphs.get(&id.task.graph).map_or(0, |run| run.seed);

@@ -27,6 +27,7 @@ mod committer;
 mod dir;
 mod env;
 mod error;
+mod estimates;
 mod faulty;
 mod memory;
 mod port;
@@ -38,6 +39,7 @@ pub use committer::{Batch, Class, Committer, Notice, Syncer};
 pub use dir::{JOURNAL, StateDir};
 pub use env::EnvStore;
 pub use error::StoreError;
+pub use estimates::{EstimateStore, LoadedEstimates};
 pub use faulty::{Fault, Faulty, When};
 pub use memory::{MemoryDisk, MemoryJournal};
 pub use port::{

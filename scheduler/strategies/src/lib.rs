@@ -45,6 +45,6 @@ pub use mct::Mct;
 pub use min_min::MinMin;
 pub use peft::Peft;
 pub use random::Random;
-pub use registry::{Entry, NAMES_TO_COME, planner, registry, schedule_planner, strategies};
+pub use registry::{Entry, planner, registry, schedule_planner, strategies};
 pub use sufferage::Sufferage;
 pub use time_optimised::TimeOptimised;

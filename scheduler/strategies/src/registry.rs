@@ -2,8 +2,9 @@
 
 use crate::planning::{GraphPlanner, SchedulePlanner};
 use crate::{
-    Auto, BestFit, Cpop, DotProduct, Fgd, FirstAvailable, Follow, GpuClustering, GpuPacking, Heft,
-    LoadBalanced, MaxMin, Mct, MinMin, Peft, Random, Sufferage,
+    Auto, BestFit, CostOptimised, Cpop, DotProduct, EnergyOptimised, Fgd, FirstAvailable, Follow,
+    GpuClustering, GpuPacking, Heft, LoadBalanced, MaxMin, Mct, MinMin, Peft, Random, Sufferage,
+    TimeOptimised,
 };
 use dunnage_core::{Planner, Strategy};
 use std::sync::Arc;
@@ -19,13 +20,10 @@ pub struct Entry {
     planner: Option<fn() -> Arc<dyn Planner>>,
 }
 
-/// Names of the graph file's contract that are not in the list yet; a graph that uses one is told so.
-pub const NAMES_TO_COME: &[&str] = &["cost-optimised", "time-optimised", "energy-optimised"];
-
 static REGISTRY: &[Entry] = &[
     Entry {
         name: "auto",
-        summary: "heft where order or variants matter, tight packing where not",
+        summary: "a searched plan where order or variants matter, tight packing where not",
         make: || Box::new(Auto::default()),
         planner: Some(|| Arc::new(Auto::default())),
     },
@@ -119,6 +117,24 @@ static REGISTRY: &[Entry] = &[
         make: || Box::new(Follow("mct")),
         planner: Some(|| Arc::new(GraphPlanner(Mct))),
     },
+    Entry {
+        name: "time-optimised",
+        summary: "the best rule, then a search for less time, or for less of what the graph weighs",
+        make: || Box::new(Follow("time-optimised")),
+        planner: Some(|| Arc::new(GraphPlanner(TimeOptimised))),
+    },
+    Entry {
+        name: "cost-optimised",
+        summary: "the least money, then the least time",
+        make: || Box::new(Follow("cost-optimised")),
+        planner: Some(|| Arc::new(GraphPlanner(CostOptimised))),
+    },
+    Entry {
+        name: "energy-optimised",
+        summary: "the least joules, then the least time",
+        make: || Box::new(Follow("energy-optimised")),
+        planner: Some(|| Arc::new(GraphPlanner(EnergyOptimised))),
+    },
 ];
 
 /// All strategies; the first is the default.
@@ -146,6 +162,10 @@ pub fn schedule_planner(name: &str) -> Option<Arc<dyn SchedulePlanner>> {
         "max-min" => Arc::new(MaxMin),
         "sufferage" => Arc::new(Sufferage),
         "mct" => Arc::new(Mct),
+        "time-optimised" => Arc::new(TimeOptimised),
+        "cost-optimised" => Arc::new(CostOptimised),
+        "energy-optimised" => Arc::new(EnergyOptimised),
+        "auto" => Arc::new(Auto::default()),
         _ => return None,
     })
 }

@@ -334,6 +334,19 @@ pub struct ExplainOptionDoc {
     pub predicted_s: Option<f64>,
     /// On what that rests.
     pub basis: String,
+    /// On how many earlier runs.
+    #[serde(default)]
+    pub samples: u64,
+    /// What nine of ten runs are expected to take at least.
+    #[serde(default)]
+    pub low_s: Option<f64>,
+    /// What nine of ten runs are expected to take at most.
+    #[serde(default)]
+    pub high_s: Option<f64>,
+    /// What is known of earlier runs, for people: what they took, how far off predictions were, whether
+    /// their times have changed.
+    #[serde(default)]
+    pub remarks: Vec<String>,
     /// Why it does not fit there now; absent where it does.
     pub obstacle: Option<String>,
 }

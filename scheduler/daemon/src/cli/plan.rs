@@ -5,8 +5,8 @@ use super::context::Context;
 use super::exit::{DONE, FAILED, Failure, USAGE};
 use crate::accept::{self, Rejected};
 use crate::render::gantt;
-use dunnage_core::{Estimates, Scheduler};
-use dunnage_model::{Basis, Event, Graph, GraphId, Limits, NodeSpec, Owner, Submission, Time};
+use dunnage_core::Scheduler;
+use dunnage_model::{Basis, DeviceKind, Event, Graph, GraphId, Limits, NodeSpec, Owner, Submission, Time};
 use dunnage_sim::{Declared, Simulation};
 use dunnage_wire::api::{DeviceUseDoc, PlanDoc, PlanTaskDoc};
 use dunnage_wire::graph_file;
@@ -31,16 +31,15 @@ pub(crate) fn plan(context: &Context, path: &Path, strategy: Option<String>) -> 
     let limits = Limits { functions: context.config.functions_max, ..Limits::default() };
     let rejected = |rejected: Rejected| Failure::rejected(&file, &rejected, &places);
     let graph = Arc::new(accept::build(spec, &limits).map_err(rejected)?);
-    let look = crate::setup::look(
-        &context.selection()?,
-        &context.config.resources,
-        context.config.probe_timeout.to_std(),
-    )
-    .map_err(|error| Failure::new(USAGE, error.to_string()))?;
+    let look = crate::setup::look(&context.selection()?, &context.config)
+        .map_err(|error| Failure::new(USAGE, error.to_string()))?;
     let node = Arc::new(look.node);
     let mut core = Scheduler::new(dunnage_strategies::strategies());
     core.replay(Time::ZERO, Event::NodeSeen(Arc::clone(&node)));
     accept::check_machine(&graph, core.ledger()).map_err(rejected)?;
+    crate::shell::read_history(&context.estimates(), core.estimates_mut());
+    // What it would learn of its own guesses is nothing.
+    core.estimates_mut().freeze();
     let doc = simulate(core, &graph, &node)?;
     context.print(&doc, |style| gantt::plan(&doc, style));
     Ok(DONE)
@@ -64,8 +63,6 @@ fn simulate(core: Scheduler, graph: &Arc<Graph>, node: &Arc<NodeSpec>) -> Result
     let mut tasks: Vec<PlanTaskDoc> = Vec::with_capacity(report.ran.len());
     let mut uses: BTreeMap<dunnage_model::DeviceId, DeviceUseDoc> = BTreeMap::new();
     let mut basis = Basis::None;
-    // The simulation learns from its own guesses; what they rest on is what was known before.
-    let before = Estimates::default();
     for ran in &report.ran {
         let task = ran.attempt.task.index;
         let placement =
@@ -80,9 +77,7 @@ fn simulate(core: Scheduler, graph: &Arc<Graph>, node: &Arc<NodeSpec>) -> Result
             variant: placement.map_or(0, |placement| placement.variant),
         });
         if let Some(placement) = placement {
-            basis = basis.min(
-                before.predict(graph, task, placement.variant, node.class(placement.main_device())).basis,
-            );
+            basis = basis.min(placement.basis);
         }
         let share = match placement {
             None => 0.0,
@@ -113,7 +108,7 @@ fn simulate(core: Scheduler, graph: &Arc<Graph>, node: &Arc<NodeSpec>) -> Result
         strategy: core.strategy_of(run).to_owned(),
         why: run.plan().map(|plan| plan.why.clone()).unwrap_or_default(),
         makespan_s: makespan,
-        lower_bound_s: lower_bound(graph, &core, cores),
+        lower_bound_s: lower_bound(graph, &core, node),
         basis: basis.word().to_owned(),
         devices: uses.into_values().collect(),
         tasks,
@@ -122,10 +117,24 @@ fn simulate(core: Scheduler, graph: &Arc<Graph>, node: &Arc<NodeSpec>) -> Result
 
 /// The longest chain with the fastest variants, or the work that only cores can do over all cores,
 /// whichever is more.
-fn lower_bound(graph: &Graph, core: &Scheduler, cores: f64) -> f64 {
+fn lower_bound(graph: &Graph, core: &Scheduler, node: &NodeSpec) -> f64 {
+    let cores = f64::from(node.cpu.capacity.0) / 1000.0;
+    let mut classes = vec![node.cpu.model.as_str()];
+    for gpu in &node.gpus {
+        if !classes.contains(&gpu.name.as_str()) {
+            classes.push(&gpu.name);
+        }
+    }
     let unknown = 1.0;
     let seconds = |task: u32, variant: u8| {
-        core.estimates().predict(graph, task, variant, "").duration.map_or(unknown, |span| span.as_secs_f64())
+        let kind = graph.variant(task, variant).kind;
+        let devices = if kind == DeviceKind::Cpu { &classes[..1] } else { &classes[1..] };
+        devices
+            .iter()
+            .map(|class| core.estimates().predict(graph, task, variant, class).duration)
+            .map(|span| span.map_or(unknown, |span| span.as_secs_f64()))
+            .min_by(f64::total_cmp)
+            .unwrap_or(f64::INFINITY)
     };
     let mut chain = vec![0.0_f64; graph.len() as usize];
     let mut group_chain = vec![0.0_f64; graph.groups().len()];
@@ -151,7 +160,7 @@ fn lower_bound(graph: &Graph, core: &Scheduler, cores: f64) -> f64 {
             let known = &mut group_chain[group as usize];
             *known = known.max(end);
         }
-        let cpu_only = graph.function(task).variants.iter().all(|v| v.kind == dunnage_model::DeviceKind::Cpu);
+        let cpu_only = graph.function(task).variants.iter().all(|v| v.kind == DeviceKind::Cpu);
         if cpu_only {
             work += (0..variants)
                 .map(|variant| {

@@ -8,6 +8,7 @@
 mod commands;
 mod effects;
 mod input;
+mod keeper;
 mod locks;
 mod meta;
 mod orders;
@@ -22,6 +23,7 @@ mod views;
 
 pub(crate) use effects::Effects;
 pub(crate) use input::{Command, Input, LogPart, NewGraph, Refused, Reply};
+pub(crate) use keeper::{Keeper, read_only as read_history};
 pub(crate) use locks::DeviceLocks;
 pub(crate) use meta::Meta;
 pub(crate) use owner::{Parts, Shell, ShellOptions, Stopped};

@@ -15,8 +15,10 @@ mod objective;
 mod portfolio;
 mod search;
 mod seeds;
+mod single;
+mod why;
 
-use crate::planning::{Instance, PlanOptions, Schedule};
+use crate::planning::{Instance, PlanOptions, Schedule, lower_bound};
 use decoder::{Choose, Sgs};
 use dunnage_core::Budget;
 use encoding::Net;
@@ -34,6 +36,9 @@ pub(crate) fn improve(
 ) -> Schedule {
     if instance.tasks() == 0 {
         return Schedule::default();
+    }
+    if let Some(schedule) = single::solve(instance, goal, options, budget) {
+        return schedule;
     }
     let allowed = goal.allowed(instance);
     let net = Net::new(instance, &|kind, mode| allowed[kind][mode]);
@@ -55,8 +60,8 @@ pub(crate) fn improve(
     let Some(best) = least(&solutions).cloned() else { return Schedule::default() };
     let begun_with = best.value;
 
-    let bound = bound(&net);
-    let enough = if begin.objective.is_time() { bound * (1.0 + 1e-12) } else { f64::NEG_INFINITY };
+    let bound = lower_bound(instance);
+    let enough = if begin.objective.is_time() { bound * (1.0 + 1e-9) } else { f64::NEG_INFINITY };
     let mut walk = Walk::new(&net, begin.objective, best, options.seed);
     let turned = (!net.is_chain && instance.earliest.is_empty()).then(|| justify::reversed(instance));
     let back = turned.as_ref().map(|turned| Net::new(turned, &|kind, mode| allowed[kind][mode]));
@@ -81,7 +86,7 @@ pub(crate) fn improve(
     let best = walk.best;
     let mut schedule = net.schedule(&best.list, &best.start, &best.end);
     schedule.schedules = meter.made;
-    schedule.why = why(&portfolio, begun_with, best.value, &schedule, bound);
+    schedule.why = why::sentence(&portfolio.made, begun_with, best.value, &schedule, bound);
     schedule
 }
 
@@ -133,48 +138,4 @@ impl Begin {
 
 fn least(solutions: &[Solution]) -> Option<&Solution> {
     solutions.iter().reduce(|best, next| if next.value < best.value { next } else { best })
-}
-
-/// No schedule ends before this.
-fn bound(net: &Net<'_>) -> f64 {
-    (0..net.tasks).map(|task| net.instance.earliest(task) + net.tail[task as usize]).fold(0.0, f64::max)
-}
-
-/// What was compared, in a sentence.
-fn why(portfolio: &Portfolio<'_, '_>, from: f64, to: f64, schedule: &Schedule, bound: f64) -> String {
-    let mut why = match portfolio.best() {
-        Some((name, _)) => format!("best of {} rules was {name}", portfolio.made.len()),
-        None => "begun with the longest ways to the end".to_owned(),
-    };
-    if to < from {
-        why += &format!(
-            ", search improved it by {:.1} % in {} schedules",
-            (1.0 - to / from) * 100.0,
-            grouped(schedule.schedules)
-        );
-    } else {
-        why += &format!(", search found nothing better in {} schedules", grouped(schedule.schedules));
-    }
-    if bound > 0.0 {
-        let above = (schedule.makespan / bound - 1.0) * 100.0;
-        why += &if above < 0.05 {
-            "; nothing can be shorter".to_owned()
-        } else {
-            format!("; at most {above:.1} % above the least possible")
-        };
-    }
-    why
-}
-
-/// 12,345 for 12345.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }

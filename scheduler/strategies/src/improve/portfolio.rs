@@ -109,9 +109,4 @@ impl<'n, 'i> Portfolio<'n, 'i> {
         }
         found
     }
-
-    /// The name and makespan of the best rule.
-    pub(crate) fn best(&self) -> Option<(&'static str, f64)> {
-        self.made.iter().copied().reduce(|best, next| if next.1 < best.1 { next } else { best })
-    }
 }

@@ -44,6 +44,7 @@ fn instance(
         transfers: Transfers::free(1),
         earliest: Vec::new(),
         occupied: Vec::new(),
+        ..Instance::default()
     }
 }
 

@@ -194,12 +194,8 @@ fn row(case: &Case, strategy: &str, lower_bound: f64, outcome: &bench_plan::Outc
 
 /// The machine that graph files are planned for.
 fn machine(context: &Context) -> Result<Arc<NodeSpec>, Failure> {
-    let look = crate::setup::look(
-        &context.selection()?,
-        &context.config.resources,
-        context.config.probe_timeout.to_std(),
-    )
-    .map_err(|error| Failure::new(USAGE, error.to_string()))?;
+    let look = crate::setup::look(&context.selection()?, &context.config)
+        .map_err(|error| Failure::new(USAGE, error.to_string()))?;
     Ok(Arc::new(look.node))
 }
 

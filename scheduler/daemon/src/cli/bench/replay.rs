@@ -129,13 +129,9 @@ pub(crate) fn run(context: &Context, args: &ReplayArgs) -> Result<i32, Failure> 
 }
 
 fn machine(context: &Context) -> Result<dunnage_model::NodeSpec, Failure> {
-    crate::setup::look(
-        &context.selection()?,
-        &context.config.resources,
-        context.config.probe_timeout.to_std(),
-    )
-    .map(|look| look.node)
-    .map_err(|error| Failure::new(USAGE, error.to_string()))
+    crate::setup::look(&context.selection()?, &context.config)
+        .map(|look| look.node)
+        .map_err(|error| Failure::new(USAGE, error.to_string()))
 }
 
 fn read(args: &ReplayArgs) -> Result<Trace, Failure> {
