@@ -326,7 +326,7 @@ fn random_machine(seed: u64) -> Instance {
             instance.transfers.set(from, to, rng.unit(), 0.1);
         }
     }
-    for _ in 0..1 + rng.below(6) {
+    for _ in 0..=rng.below(6) {
         let mut modes = vec![mode(
             0,
             4.0 * rng.unit(),

@@ -26,13 +26,6 @@ impl Line {
             Self::Shared(profile) => profile.earliest(ready, seconds, amount),
         }
     }
-
-    fn tail(&self, amount: u64) -> f64 {
-        match self {
-            Self::Alone(gaps) => gaps.tail(),
-            Self::Shared(profile) => profile.tail(amount),
-        }
-    }
 }
 
 impl Timeline {
@@ -97,14 +90,6 @@ impl Timeline {
             }
         }
         start
-    }
-
-    /// From when on all of this is free for good.
-    pub(crate) fn tail(&self, takes: &[(u32, u64)]) -> f64 {
-        takes
-            .iter()
-            .map(|(resource, amount)| self.lines[*resource as usize].tail(*amount))
-            .fold(0.0, f64::max)
     }
 
     /// Takes a time that was found free.
