@@ -142,7 +142,12 @@ impl<'a> Board<'a> {
             }
             let takes = table.takes(*way);
             let start = match &self.room {
-                Room::Gaps(timeline) => timeline.earliest(takes, known, *seconds),
+                Room::Gaps(timeline) => {
+                    // A hair more where a difference may round down.
+                    let slack = if more > 0.0 { 4.0 * f64::EPSILON } else { 0.0 };
+                    let limit = best.map_or(f64::INFINITY, |(cost, _)| cost - more + cost * slack);
+                    timeline.earliest(takes, known, *seconds, limit)
+                }
                 Room::Tails(tails) => tails.tail(takes).max(known),
             };
             if let Some(floor) = self.floors.get_mut(first + mode) {

@@ -199,7 +199,6 @@ impl<'a> Machine<'a> {
         // Of several GPUs each row of neighbours: what is between those that will do is left out.
         for window in able.windows(count) {
             let mut takes = Vec::with_capacity(host.len() + 2 * count);
-            takes.extend_from_slice(&host);
             let (mut price, mut watts, mut seconds) = (host_price, host_watts, 0.0_f64);
             for (gpu, [share, memory]) in window {
                 takes
@@ -212,6 +211,8 @@ impl<'a> Machine<'a> {
                 // The slowest of them sets the pace.
                 seconds = seconds.max(self.seconds(function, variant, gpu.class));
             }
+            // What is most likely to be taken is asked first.
+            takes.extend_from_slice(&host);
             let (price, joules) = (price * seconds, watts * seconds);
             out.push(Mode {
                 variant,

@@ -5,6 +5,8 @@
 //! neighbours are one step, so a resource that is full for long stays short. Cost: a binary search and a few
 //! steps for a search, the tasks that run at the same time divided by the length of a block for taking.
 
+use std::cell::Cell;
+
 /// A block is cut in two when it holds this many steps.
 const BLOCK: usize = 48;
 
@@ -15,6 +17,8 @@ pub(crate) struct Profile {
     /// Where each block begins: apart from the blocks, since that is what is searched.
     from: Vec<f64>,
     blocks: Vec<Block>,
+    /// The block that was asked for last.
+    hint: Cell<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -48,12 +52,32 @@ impl Block {
 impl Profile {
     /// All of it free from 0 on.
     pub(crate) fn new(capacity: u64) -> Self {
-        Self { capacity, from: vec![0.0], blocks: vec![Block::new(vec![(0.0, capacity)], 0)] }
+        Self {
+            capacity,
+            from: vec![0.0],
+            blocks: vec![Block::new(vec![(0.0, capacity)], 0)],
+            hint: Cell::new(0),
+        }
+    }
+
+    /// The block in which a time lies: most questions are near the last one, if not about the end.
+    fn block(&self, time: f64) -> usize {
+        let last = self.from.len() - 1;
+        if self.from[last] <= time {
+            return last;
+        }
+        let hint = self.hint.get().min(last - 1);
+        if self.from[hint] <= time && time < self.from[hint + 1] {
+            return hint;
+        }
+        let block = self.from.partition_point(|from| *from <= time).saturating_sub(1);
+        self.hint.set(block);
+        block
     }
 
     /// The block and the step in which a time lies.
     fn find(&self, time: f64) -> (usize, usize) {
-        let block = self.from.partition_point(|from| *from <= time).saturating_sub(1);
+        let block = self.block(time);
         let step = self.blocks[block].steps.partition_point(|step| step.0 <= time).saturating_sub(1);
         (block, step)
     }

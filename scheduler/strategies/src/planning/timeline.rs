@@ -70,8 +70,9 @@ impl Timeline {
         Self { lines }
     }
 
-    /// The earliest time from `ready` on at which all of this is free for so long.
-    pub(crate) fn earliest(&self, takes: &[(u32, u64)], ready: f64, seconds: f64) -> f64 {
+    /// The earliest time from `ready` on at which all of this is free for so long. Where that would end at
+    /// `limit` or later, some time before it that would end so late too.
+    pub(crate) fn earliest(&self, takes: &[(u32, u64)], ready: f64, seconds: f64, limit: f64) -> f64 {
         if let [(resource, amount)] = takes {
             return self.lines[*resource as usize].earliest(ready, seconds, *amount);
         }
@@ -83,6 +84,9 @@ impl Timeline {
             if at > start {
                 start = at;
                 agreed = 0;
+                if start + seconds >= limit {
+                    break;
+                }
             }
             agreed += 1;
             if agreed >= takes.len() {
