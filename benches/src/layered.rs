@@ -66,12 +66,10 @@ pub fn on_processors(tasks: usize, processors: usize, seed: u64) -> Instance {
         resources: (0..processors).map(|at| Resource { name: format!("p{at}"), capacity: 1 }).collect(),
         kinds: costs.iter().map(|cost| Kind { modes: modes(*cost) }).collect(),
         kind_of: (0..tasks as u32).collect(),
-        gathers: 0,
         children: rows.reversed(tasks),
         parents: rows,
         transfers,
-        earliest: Vec::new(),
-        occupied: Vec::new(),
+        ..Instance::default()
     }
 }
 
