@@ -58,6 +58,13 @@ pub struct QueueRow {
     /// Why it waits, if it does.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Where it was asked for: in how many seconds its first function is predicted to start. Absent once it
+    /// has started, and where nothing can be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_s: Option<f64>,
+    /// The same of the end of its last function.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_s: Option<f64>,
 }
 
 /// A graph with all its functions: `run`, `status` and `wait`.

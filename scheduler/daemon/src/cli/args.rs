@@ -77,7 +77,11 @@ pub(crate) enum Verb {
     Submit(SubmitArgs),
     /// List graphs
     #[command(after_help = "Example:\n  dunnage queue --json")]
-    Queue,
+    Queue {
+        /// Predict when each graph starts and ends
+        #[arg(long)]
+        start: bool,
+    },
     /// Show a graph and its functions
     #[command(after_help = "Example:\n  dunnage status 3 --all")]
     Status {

@@ -61,7 +61,7 @@ fn dispatch(context: &mut Context, verb: Verb) -> Result<i32, Failure> {
                     Some(DaemonVerb::Stop { kill }) => daemon::stop(context, *kill).await,
                 },
                 Verb::Submit(args) => submit::submit(context, args).await,
-                Verb::Queue => queries::queue(context).await,
+                Verb::Queue { start } => queries::queue(context, start).await,
                 Verb::Status { id, all, gantt, trace } => {
                     queries::status(context, &id, all, gantt, trace.as_deref()).await
                 }

@@ -3,6 +3,7 @@
 //! Standings, then a matrix of instances and strategies, then Gantt charts of the first instances, each
 //! chart of an instance on the same axis. Texts come from files of others, so every one is escaped.
 
+use super::page::{TAIL, escape, head, ticks};
 use super::summary::{best, ratio};
 use super::text::{percentage, time};
 use super::{Chart, PlanBench, PlanRow, standings};
@@ -21,27 +22,19 @@ const LABEL: f64 = 92.0;
 const LANE: f64 = 18.0;
 const AXIS: f64 = 22.0;
 
-const STYLE: &str = include_str!("page.css");
-
 /// The report of `bench plan`.
 pub(crate) fn plan(bench: &PlanBench) -> String {
-    let mut out = String::with_capacity(64 * 1024);
-    let instances = bench.begins.len();
+    let instances = bench.begins.len() as u64;
     let format = bench.rows.first().map_or("", |row| row.format);
-    let _ = write!(
-        out,
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>dunnage bench plan</title>\n<style>{STYLE}</style></head>\n<body><main>\n\
-         <h1>Strategies compared</h1>\n<p class=\"lead\">{} of the format {}, each schedule judged by a \
-         checker that knows the file alone.</p>\n",
-        escape(&format::counted(instances as u64, "instance")),
-        escape(format)
+    let lead = format!(
+        "{} of the format {format}, each schedule judged by a checker that knows the file alone.",
+        format::counted(instances, "instance")
     );
+    let mut out = head("dunnage bench plan", "Strategies compared", &lead);
     standing_table(&mut out, bench);
     matrix(&mut out, bench);
     charts(&mut out, bench);
-    out.push_str("</main></body></html>\n");
+    out.push_str(TAIL);
     out
 }
 
@@ -269,18 +262,6 @@ fn gantt(out: &mut String, chart: &Chart, span: f64, bound: f64) {
     }
 }
 
-/// Five to ten round times from 0 to a span.
-fn ticks(span: f64) -> Vec<f64> {
-    if !span.is_normal() || span <= 0.0 {
-        return Vec::new();
-    }
-    let rough = span / 8.0;
-    let magnitude = 10_f64.powf(rough.log10().floor());
-    let step =
-        [1.0, 2.0, 5.0, 10.0].into_iter().map(|f| f * magnitude).find(|step| *step >= rough).unwrap_or(span);
-    (0..=10).map(|at| f64::from(at) * step).filter(|tick| *tick <= span).collect()
-}
-
 /// One of eight colours: tasks of one family, such as `blast_3` and `blast_4`, have the same.
 fn colour(task: &str) -> u32 {
     let family = task.trim_end_matches(|c: char| c.is_ascii_digit() || "_-.".contains(c));
@@ -292,41 +273,4 @@ fn colour(task: &str) -> u32 {
 /// The file's name without its folders.
 fn short(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
-}
-
-/// Text that cannot be markup.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_text_becomes_markup() {
-        assert_eq!(escape("<b a='\"&\u{1b}"), "&lt;b a=&#39;&quot;&amp;\u{fffd}");
-    }
-
-    #[test]
-    fn ticks_are_round_and_few() {
-        assert_eq!(ticks(100.0), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
-        for span in [1e-9, 0.3, 7.0, 43.0, 1e12] {
-            let ticks = ticks(span);
-            assert!((4..=11).contains(&ticks.len()), "{span}: {ticks:?}");
-        }
-        assert!(ticks(0.0).is_empty() && ticks(f64::NAN).is_empty());
-    }
 }

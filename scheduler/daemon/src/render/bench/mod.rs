@@ -1,11 +1,16 @@
 //! Reports of the laboratory: rows for `--json`, tables for people, a page with charts.
 
 mod html;
+mod pack;
+mod page;
+mod replay;
 mod summary;
 mod text;
 
 pub(crate) use html::plan as plan_html;
-pub(crate) use summary::{Standing, standings};
+pub(crate) use pack::{PackRow, html as pack_html, text as pack_text};
+pub(crate) use replay::{ReplayDoc, html as replay_html, text as replay_text};
+use summary::{Standing, standings};
 pub(crate) use text::plan as plan_text;
 
 use dunnage_sim::formats::{Case, Machine};
