@@ -42,10 +42,7 @@ fn the_shape_of_the_graph_is_told() {
     let home = Home::new();
     let doc = plan(&home, "");
     let analysis = &doc["analysis"];
-    has_keys(
-        analysis,
-        &["dependencies", "levels", "critical_path", "parallelism", "bottlenecks", "functions"],
-    );
+    has_keys(analysis, "dependencies levels critical_path parallelism bottlenecks functions");
     assert_eq!(analysis["levels"].as_array().map(Vec::len), Some(3));
     assert_eq!(analysis["levels"][1]["tasks"], 8);
     assert_eq!(number(&analysis["critical_path_s"]), 4.0);
@@ -106,12 +103,16 @@ fn a_page_and_a_drawing_are_written() {
     let home = Home::new();
     let flags = format!("--html {} --svg {}", home.path("p.html").display(), home.path("g.svg").display());
     plan(&home, &flags);
-    let (page, drawing) = (home.text("p.html"), home.text("g.svg"));
+    let read = |name: &str| std::fs::read_to_string(home.path(name)).expect("a file");
+    let (page, drawing) = (read("p.html"), read("g.svg"));
     assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
     for part in ["The graph", "What runs where", "Memory and cores over time", "Functions", "8 tasks"] {
         assert!(page.contains(part), "no {part}");
     }
-    assert!(!page.contains("http") && !page.contains("<script"), "the page needs something from elsewhere");
+    assert!(
+        !page.contains("http:") && !page.contains("https:") && !page.contains("<script"),
+        "the page needs something from elsewhere"
+    );
     assert!(drawing.starts_with("<svg ") && drawing.ends_with("</svg>\n"));
     let nowhere = home.path("no/such/folder/p.html");
     let graph = home.path("graph.toml");
