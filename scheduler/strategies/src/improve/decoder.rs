@@ -14,7 +14,7 @@ use super::lifetimes::Held;
 const REACH: usize = 4096;
 
 /// How many nodes go by between two looks at the clock.
-const STRIDE: usize = 2048;
+const STRIDE: usize = 512;
 
 /// What one resource holds over time.
 #[derive(Clone, Debug)]

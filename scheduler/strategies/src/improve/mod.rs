@@ -24,7 +24,7 @@ mod why;
 use crate::planning::{Instance, PlanOptions, Schedule, lower_bound};
 use decoder::{Choose, Sgs};
 use dunnage_core::Budget;
-use encoding::Net;
+use encoding::{Allowed, Net};
 pub(crate) use objective::Goal;
 use objective::{Objective, Parts, parts};
 use portfolio::Portfolio;
@@ -46,13 +46,19 @@ pub(crate) fn improve(
     if let Some(schedule) = single::solve(instance, goal, options, budget) {
         return schedule;
     }
-    let allowed = goal.allowed(instance);
-    let net = Net::new(instance, &|kind, mode| allowed[kind][mode]);
     let mut meter = Meter::new(budget);
-    let mut portfolio = Portfolio::new(&net, options);
+    let allowed = goal.allowed(instance);
+    // One rule first: for a large graph it may be all that there is time for.
+    let is_plain = allowed == Allowed::default() && instance.value_memory.iter().all(Option::is_none);
+    let first = if is_plain { Portfolio::first(instance, options, &mut meter) } else { None };
+    if let Some(first) = first.as_ref().filter(|_| meter.is_over()) {
+        return by_one_rule(first.clone());
+    }
+    let net = Net::new(instance, &allowed);
+    let mut portfolio = Portfolio::new(&net, options, first.as_ref());
     let turns = !net.is_chain && instance.earliest.is_empty() && instance.tasks() <= TURNED_MAX;
     let turned = turns.then(|| justify::reversed(instance));
-    let back = turned.as_ref().map(|turned| Net::new(turned, &|kind, mode| allowed[kind][mode]));
+    let back = turned.as_ref().map(|turned| Net::new(turned, &allowed));
     let mut begin = Begin {
         sgs: Sgs::new(&net),
         back: back.as_ref().map(|back| (back, Sgs::new(back))),
@@ -61,7 +67,8 @@ pub(crate) fn improve(
 
     // By makespan first: what the best rule comes to is what the parts are measured in.
     let rules = portfolio.rules(meter.total, &mut meter);
-    let mut solutions: Vec<Solution> = rules.iter().filter_map(|rule| begin.raw(&net, rule)).collect();
+    let mut solutions: Vec<Solution> =
+        first.iter().chain(&rules).filter_map(|rule| begin.raw(&net, rule)).collect();
     solutions.extend(portfolio.orders(&mut begin.sgs, &begin.objective, solutions.is_empty(), &mut meter));
     let Some(best) = least(&solutions) else { return Schedule::default() };
     let reference = parts(&net, &best.list, &best.start, &best.end);
@@ -72,6 +79,9 @@ pub(crate) fn improve(
     let Some(best) = least(&solutions).cloned() else { return Schedule::default() };
     let begun_with = best.value;
 
+    if let Some(first) = first.filter(|_| solutions.len() == 1 && meter.is_over()) {
+        return by_one_rule(first);
+    }
     let bound = lower_bound(instance);
     let enough = if begin.objective.is_time() { bound * (1.0 + 1e-9) } else { f64::NEG_INFINITY };
     let mut walk = Walk::new(&net, begin.objective, best, options.seed);
@@ -84,6 +94,9 @@ pub(crate) fn improve(
             if let Some(solution) = begin.raw(&net, &rule) {
                 walk.offer(solution);
             }
+        }
+        for solution in portfolio.orders(&mut begin.sgs, &begin.objective, false, meter) {
+            walk.offer(solution);
         }
         let best = walk.best.clone();
         begin.tighten(&net, walk, &best, meter);
@@ -99,6 +112,12 @@ pub(crate) fn improve(
     schedule.moved = best.moved;
     schedule.schedules = meter.made;
     schedule.why = why::sentence(&portfolio.made, begun_with, best.value, &schedule, bound);
+    schedule
+}
+
+/// The schedule of the first rule, after which time was over.
+fn by_one_rule(mut schedule: Schedule) -> Schedule {
+    schedule.why += "; there was time for no other rule";
     schedule
 }
 

@@ -7,8 +7,10 @@
 //! GPUs) the part of it that is idle while another part is used, times the seconds, in GPU-seconds. A GPU
 //! that nobody uses at all is not fragmented.
 
-use super::encoding::{List, Net};
+use super::encoding::{Allowed, List, Net};
+use crate::planning::{Instance, Kind, Mode};
 use dunnage_model::Weights;
+use std::cmp::Ordering;
 
 /// More money or joules than the least, as a fraction, for which time may be won.
 const TOLERANCE: f64 = 0.01;
@@ -28,17 +30,23 @@ impl Goal {
     /// The modes of each kind that this goal allows. Money and joules are sums over tasks, so that the
     /// least of each task is the least of all: what costs more than that by more than one in a hundred is
     /// not used, and among the rest time decides.
-    pub(crate) fn allowed(self, instance: &crate::planning::Instance) -> Vec<Vec<bool>> {
-        let cost = |mode: &crate::planning::Mode| match self {
-            Self::Time(_) => 0.0,
-            Self::Money => mode.price,
-            Self::Energy => mode.joules,
+    pub(crate) fn allowed(self, instance: &Instance) -> Allowed {
+        let cost: fn(&Mode) -> f64 = match self {
+            Self::Time(_) => return Allowed::default(),
+            Self::Money => |mode| mode.price,
+            Self::Energy => |mode| mode.joules,
         };
-        let of_kind = |kind: &crate::planning::Kind| {
+        let of_kind = |kind: &Kind| {
             let least = kind.modes.iter().map(cost).fold(f64::INFINITY, f64::min);
-            kind.modes.iter().map(|mode| cost(mode) <= least + least.abs() * TOLERANCE).collect()
+            // What is not a number is never more.
+            kind.modes
+                .iter()
+                .map(|mode| {
+                    cost(mode).partial_cmp(&(least + least.abs() * TOLERANCE)) != Some(Ordering::Greater)
+                })
+                .collect()
         };
-        instance.kinds.iter().map(of_kind).collect()
+        Allowed(Some(instance.kinds.iter().map(of_kind).collect()))
     }
 
     /// The weights of the search that follows.
