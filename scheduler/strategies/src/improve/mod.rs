@@ -55,6 +55,9 @@ pub(crate) fn improve(
         return by_one_rule(first.clone());
     }
     let net = Net::new(instance, &allowed);
+    if let Some(first) = first.as_ref().filter(|_| meter.is_over()) {
+        return by_one_rule(first.clone());
+    }
     let mut portfolio = Portfolio::new(&net, options, first.as_ref());
     let turns = !net.is_chain && instance.earliest.is_empty() && instance.tasks() <= TURNED_MAX;
     let turned = turns.then(|| justify::reversed(instance));
