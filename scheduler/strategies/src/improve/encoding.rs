@@ -1,4 +1,4 @@
-//! An instance as the search reads it: the modes that the goal allows in one row, the resources that can
+//! An instance as the search reads it: all modes in one row, the resources that can
 //! ever be short, and what is known before any schedule is made; and a solution, which is an order of all
 //! nodes and a mode for each task.
 //!
@@ -12,7 +12,7 @@ use crate::planning::{Edge, Instance, Schedule};
 /// Above this many resources no pair of them is compared.
 const MAX_COMPARED: usize = 64;
 
-/// A mode that the goal allows.
+/// A mode.
 #[derive(Clone, Debug)]
 pub(crate) struct ModeRow {
     /// How long it takes.
@@ -78,9 +78,9 @@ pub(crate) struct Net<'a> {
 
 impl<'a> Net<'a> {
     /// Compiles.
-    pub(crate) fn new(instance: &'a Instance, allowed: &Allowed) -> Self {
+    pub(crate) fn new(instance: &'a Instance) -> Self {
         let resources = instance.resources.len();
-        let usage = Usage::of(instance, allowed);
+        let usage = Usage::of(instance);
         let is_chain = usage.one_unary_each && instance.tasks() > 0;
         let keep: Vec<bool> = if is_chain {
             usage.users.iter().map(|users| *users > 0).collect()
@@ -125,8 +125,8 @@ impl<'a> Net<'a> {
             topological: instance.topological(),
             rank: vec![0; instance.nodes() as usize],
         };
-        for (at, kind) in instance.kinds.iter().enumerate() {
-            for (index, mode) in kind.modes.iter().enumerate().filter(|(mode, _)| allowed.has(at, *mode)) {
+        for kind in &instance.kinds {
+            for (index, mode) in kind.modes.iter().enumerate() {
                 let first = net.takes.len() as u32;
                 net.takes.extend(
                     mode.takes
@@ -216,8 +216,8 @@ impl<'a> Net<'a> {
         latency + size * unit
     }
 
-    /// The solution of a schedule: nodes by their start, gathers before their first reader. `None` where a
-    /// task runs in a mode that is not allowed.
+    /// The solution of a schedule: nodes by their start, gathers before their first reader. `None` where it
+    /// is not one of this instance.
     pub(crate) fn list_of(&self, schedule: &Schedule) -> Option<List> {
         let mode = (0..self.tasks)
             .map(|task| {
@@ -275,16 +275,6 @@ fn signed(amount: u64) -> i64 {
     i64::try_from(amount).unwrap_or(i64::MAX)
 }
 
-/// The modes of each kind that may be used; at least one of each.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Allowed(pub(crate) Option<Vec<Vec<bool>>>);
-
-impl Allowed {
-    fn has(&self, kind: usize, mode: usize) -> bool {
-        self.0.as_ref().is_none_or(|rows| rows[kind][mode])
-    }
-}
-
 /// How modes use resources.
 struct Usage {
     /// Whether each mode takes one resource, all of it.
@@ -301,7 +291,7 @@ struct Usage {
 }
 
 impl Usage {
-    fn of(instance: &Instance, allowed: &Allowed) -> Self {
+    fn of(instance: &Instance) -> Self {
         let resources = instance.resources.len();
         let compares = resources <= MAX_COMPARED;
         let mut usage = Self {
@@ -323,7 +313,7 @@ impl Usage {
                 continue;
             }
             most.fill(0);
-            for (_, mode) in kind.modes.iter().enumerate().filter(|(mode, _)| allowed.has(at, *mode)) {
+            for mode in &kind.modes {
                 usage.one_unary_each &= mode.takes.len() == 1;
                 for (resource, amount) in &mode.takes {
                     let resource = *resource as usize;

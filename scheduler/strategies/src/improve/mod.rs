@@ -24,7 +24,8 @@ mod why;
 use crate::planning::{Instance, PlanOptions, Schedule, lower_bound};
 use decoder::{Choose, Sgs};
 use dunnage_core::Budget;
-use encoding::{Allowed, Net};
+use dunnage_model::Weights;
+use encoding::Net;
 pub(crate) use objective::Goal;
 use objective::{Objective, Parts, parts};
 use portfolio::Portfolio;
@@ -43,29 +44,43 @@ pub(crate) fn improve(
     if instance.tasks() == 0 {
         return Schedule::default();
     }
-    if let Some(schedule) = single::solve(instance, goal, options, budget) {
+    let weights = if let Goal::Time(weights) = goal { weights } else { Weights::default() };
+    let options = PlanOptions { weights, ..*options };
+    match goal.restricted(instance) {
+        None => shorten(instance, &options, budget),
+        Some(restricted) => {
+            let mut schedule = restricted.translate(shorten(&restricted.instance, &options, budget));
+            let what = if goal == Goal::Money { "cheapest" } else { "most sparing" };
+            schedule.why = format!("each task in its {what} ways; of those {}", schedule.why);
+            schedule
+        }
+    }
+}
+
+/// The least makespan, or the least weighted sum.
+fn shorten(instance: &Instance, options: &PlanOptions, budget: &mut Budget<'_>) -> Schedule {
+    if let Some(schedule) = single::solve(instance, options, budget) {
         return schedule;
     }
     let mut meter = Meter::new(budget);
-    let allowed = goal.allowed(instance);
     // One rule first: for a large graph it may be all that there is time for.
-    let is_plain = allowed == Allowed::default() && instance.value_memory.iter().all(Option::is_none);
+    let is_plain = instance.value_memory.iter().all(Option::is_none);
     let first = if is_plain { Portfolio::first(instance, options, &mut meter) } else { None };
     if let Some(first) = first.as_ref().filter(|_| meter.is_over()) {
         return by_one_rule(first.clone());
     }
-    let net = Net::new(instance, &allowed);
+    let net = Net::new(instance);
     if let Some(first) = first.as_ref().filter(|_| meter.is_over()) {
         return by_one_rule(first.clone());
     }
     let mut portfolio = Portfolio::new(&net, options, first.as_ref());
     let turns = !net.is_chain && instance.earliest.is_empty() && instance.tasks() <= TURNED_MAX;
     let turned = turns.then(|| justify::reversed(instance));
-    let back = turned.as_ref().map(|turned| Net::new(turned, &allowed));
+    let back = turned.as_ref().map(|turned| Net::new(turned));
     let mut begin = Begin {
         sgs: Sgs::new(&net),
         back: back.as_ref().map(|back| (back, Sgs::new(back))),
-        objective: Objective::new(&goal.weights(), &Parts::default()),
+        objective: Objective::new(&options.weights, &Parts::default()),
     };
 
     // By makespan first: what the best rule comes to is what the parts are measured in.
@@ -73,9 +88,12 @@ pub(crate) fn improve(
     let mut solutions: Vec<Solution> =
         first.iter().chain(&rules).filter_map(|rule| begin.raw(&net, rule)).collect();
     solutions.extend(portfolio.orders(&mut begin.sgs, &begin.objective, solutions.is_empty(), &mut meter));
-    let Some(best) = least(&solutions) else { return Schedule::default() };
+    let Some(best) = least(&solutions) else {
+        // Something is held for ever: then any rule's plan is as good.
+        return Portfolio::first(instance, options, &mut meter).unwrap_or_default();
+    };
     let reference = parts(&net, &best.list, &best.start, &best.end);
-    begin.objective = Objective::new(&goal.weights(), &reference);
+    begin.objective = Objective::new(&options.weights, &reference);
     for solution in &mut solutions {
         solution.value = begin.objective.value(&net, &solution.list, &solution.start, &solution.end);
     }
@@ -134,7 +152,7 @@ struct Begin<'n> {
 
 impl Begin<'_> {
     /// The schedule of a rule as it is; made again where values cost memory, of which rules know nothing.
-    /// `None` where it uses modes that the goal does not allow.
+    /// `None` where it is not one of this instance.
     fn raw(&mut self, net: &Net<'_>, schedule: &Schedule) -> Option<Solution> {
         let list = net.list_of(schedule)?;
         if net.values.is_some() {

@@ -7,8 +7,8 @@
 //! GPUs) the part of it that is idle while another part is used, times the seconds, in GPU-seconds. A GPU
 //! that nobody uses at all is not fragmented.
 
-use super::encoding::{Allowed, List, Net};
-use crate::planning::{Instance, Kind, Mode};
+use super::encoding::{List, Net};
+use crate::planning::{Instance, Kind, Mode, Schedule};
 use dunnage_model::Weights;
 use std::cmp::Ordering;
 
@@ -26,35 +26,46 @@ pub(crate) enum Goal {
     Energy,
 }
 
+/// An instance with some of the modes of another.
+#[derive(Debug)]
+pub(crate) struct Restricted {
+    pub(crate) instance: Instance,
+    /// For each kind the indices that its modes have in the other one.
+    index: Vec<Vec<u16>>,
+}
+
 impl Goal {
-    /// The modes of each kind that this goal allows. Money and joules are sums over tasks, so that the
-    /// least of each task is the least of all: what costs more than that by more than one in a hundred is
-    /// not used, and among the rest time decides.
-    pub(crate) fn allowed(self, instance: &Instance) -> Allowed {
+    /// The instance with those modes alone that this goal allows. Money and joules are sums over tasks, so
+    /// that the least of each task is the least of all: what costs more than that by more than one in a
+    /// hundred is not used, and among the rest time decides. `None` where time decides alone.
+    pub(crate) fn restricted(self, instance: &Instance) -> Option<Restricted> {
         let cost: fn(&Mode) -> f64 = match self {
-            Self::Time(_) => return Allowed::default(),
+            Self::Time(_) => return None,
             Self::Money => |mode| mode.price,
             Self::Energy => |mode| mode.joules,
         };
-        let of_kind = |kind: &Kind| {
+        let mut kinds = Vec::with_capacity(instance.kinds.len());
+        let mut index = Vec::with_capacity(instance.kinds.len());
+        for kind in &instance.kinds {
             let least = kind.modes.iter().map(cost).fold(f64::INFINITY, f64::min);
             // What is not a number is never more.
-            kind.modes
-                .iter()
-                .map(|mode| {
-                    cost(mode).partial_cmp(&(least + least.abs() * TOLERANCE)) != Some(Ordering::Greater)
-                })
-                .collect()
-        };
-        Allowed(Some(instance.kinds.iter().map(of_kind).collect()))
-    }
-
-    /// The weights of the search that follows.
-    pub(crate) fn weights(self) -> Weights {
-        match self {
-            Self::Time(weights) => weights,
-            Self::Money | Self::Energy => Weights::default(),
+            let most = least + least.abs() * TOLERANCE;
+            let is_kept = |mode: &Mode| cost(mode).partial_cmp(&most) != Some(Ordering::Greater);
+            let kept = kind.modes.iter().enumerate().filter(|(_, mode)| is_kept(mode));
+            index.push(kept.clone().map(|(at, _)| at as u16).collect());
+            kinds.push(Kind { modes: kept.map(|(_, mode)| mode.clone()).collect() });
         }
+        Some(Restricted { instance: Instance { kinds, ..instance.clone() }, index })
+    }
+}
+
+impl Restricted {
+    /// The schedule with the modes of the other instance.
+    pub(crate) fn translate(&self, mut schedule: Schedule) -> Schedule {
+        for (mode, kind) in schedule.mode.iter_mut().zip(&self.instance.kind_of) {
+            *mode = self.index[*kind as usize][usize::from(*mode)];
+        }
+        schedule
     }
 }
 

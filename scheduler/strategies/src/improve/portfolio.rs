@@ -126,7 +126,6 @@ impl<'n, 'i> Portfolio<'n, 'i> {
                 }
             }
             let list = seeds::by_rank(self.net, &rank, 0.0, &mut Rng::new(0));
-            // One is always made: there may be no rule whose modes the goal allows.
             let must = must && found.is_empty();
             found.extend(Solution::of(self.net, sgs, objective, list, Choose::All, &mut || {
                 !must && meter.is_over()

@@ -400,7 +400,7 @@ fn weights_shift_what_is_spared() {
             let options = PlanOptions { seed: 1, weights, ..PlanOptions::default() };
             let found = TimeOptimised.schedule(&instance, &options, &mut Budget::of(3000));
             check(&instance, &found);
-            let net = super::encoding::Net::new(&instance, &super::encoding::Allowed::default());
+            let net = super::encoding::Net::new(&instance);
             super::objective::parts(&net, &net.list_of(&found).unwrap(), &found.start, &found.end)
         };
         let time = with(Weights::default());
