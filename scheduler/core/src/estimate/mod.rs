@@ -418,21 +418,18 @@ impl Estimates {
                 drifts: row.drifts,
                 ..Entry::default()
             };
-            let mut good = true;
-            for (window, values, most) in [
-                (&mut entry.seconds, &row.seconds, HISTORY_SAMPLES_MAX),
-                (&mut entry.memory, &row.memory, PEAKS_MAX),
-                (&mut entry.gpu_memory, &row.gpu_memory, PEAKS_MAX),
-                (&mut entry.errors, &row.errors, PEAKS_MAX),
-            ] {
-                for value in values.iter().rev().take(most).rev() {
-                    good &= window.push(*value, most);
-                }
-            }
-            if !good {
+            let windows = (
+                Window::of(&row.seconds, HISTORY_SAMPLES_MAX),
+                Window::of(&row.memory, PEAKS_MAX),
+                Window::of(&row.gpu_memory, PEAKS_MAX),
+                Window::of(&row.errors, PEAKS_MAX),
+            );
+            let (Some(seconds), Some(memory), Some(gpu_memory), Some(errors)) = windows else {
                 left_out += 1;
                 continue;
-            }
+            };
+            (entry.seconds, entry.memory, entry.gpu_memory, entry.errors) =
+                (seconds, memory, gpu_memory, errors);
             entry.summarise();
             self.clock += 1;
             entry.used = self.clock;
