@@ -1,6 +1,8 @@
 //! How each fact changes the state. No strategy is asked in here, so a journal can be replayed through
 //! it: what is not in the fact follows from the state by rule.
 
+use crate::policy::{Policy, Size, share_held};
+use crate::replan::Replan;
 use crate::retry::{Verdict, judge};
 use crate::rng::Rng;
 use crate::run::{GraphRun, PlanState, Stop};
@@ -52,6 +54,7 @@ impl Scheduler {
                 let node = spec.id;
                 self.ledger.add_node(spec);
                 self.note_contact(node, false);
+                self.devices_changed(out);
             }
             Event::DeviceSampled { sample, foreign } => {
                 let device = sample.device;
@@ -59,7 +62,14 @@ impl Scheduler {
                     Health::Lost { .. } => true,
                     Health::Ok | Health::Unknown { .. } | Health::Drained => false,
                 };
+                let health = sample.health.clone();
                 let before = self.ledger.note_sample(self.now, *sample, foreign);
+                if before.as_ref().is_some_and(|before| {
+                    std::mem::discriminant(before) != std::mem::discriminant(&health)
+                        && *before != Health::Drained
+                }) {
+                    self.devices_changed(out);
+                }
                 if lost && !matches!(before, Some(Health::Lost { .. })) {
                     self.device_lost(device, out);
                 }
@@ -68,10 +78,12 @@ impl Scheduler {
             Event::DeviceLost { device, why } => {
                 self.ledger.set_health(device, Health::Lost { why });
                 self.device_lost(device, out);
+                self.devices_changed(out);
             }
             Event::NodeLost { node } => {
                 self.ledger.set_up(node, false);
                 self.note_contact(node, true);
+                self.devices_changed(out);
             }
             Event::Planned { graph, revision, plan } => {
                 let Some((run, mut parts)) = self.run_and_parts(graph, out) else { return };
@@ -81,6 +93,7 @@ impl Scheduler {
                 }
                 // The queue is ordered by the plan: everything is taken out under the old order first.
                 run.dequeue_all(&mut parts);
+                run.replan.came(parts.now);
                 run.plan = PlanState::Have(plan);
                 run.enqueue_all(&mut parts);
             }
@@ -106,7 +119,12 @@ impl Scheduler {
         if self.graphs.contains_key(&id) {
             return;
         }
-        self.graphs.insert(id, GraphRun::new(submission, strategy, self.now));
+        let mut run = GraphRun::new(submission, strategy, self.now);
+        run.size = Size::of(&run.graph, &self.ledger, &self.estimates, self.load.mean());
+        run.size_key = self.policy.size_key(run.size.length);
+        run.work_left = run.size.work_per_task * f64::from(run.graph.len());
+        self.load.add(self.now, run.work_left);
+        self.graphs.insert(id, run);
         self.set_deadline(id);
         self.want_plan(id, out);
     }
@@ -148,6 +166,7 @@ impl Scheduler {
             let Some((run, mut parts)) = self.run_and_parts(id, out) else { return };
             run.dequeue_all(&mut parts);
             run.revision += 1;
+            run.replan.ask(now);
             run.plan = PlanState::Wanted;
             let revision = run.revision;
             out.push(Decision::PlanWanted { graph: id, revision });
@@ -230,10 +249,17 @@ impl Scheduler {
         if let Some(timeout) = timeout {
             parts.timers.set(now.after(timeout), Timer::TaskTimeout(id));
         }
-        self.ledger.reserve(id, &placement);
+        if self.ledger.reserve(id, &placement)
+            && let Some(run) = self.graphs.get(&id.task.graph)
+        {
+            let Policy { half_life, gpu_weight, .. } = self.policy;
+            self.fair.placed(run.owner, now, &placement, half_life, gpu_weight);
+        }
         if let Some(run) = self.graphs.get_mut(&id.task.graph) {
+            run.waits_since = now;
             run.slots[task as usize].record().placement = Some(placement);
         }
+        self.watch_band(id, false);
     }
 
     fn started(&mut self, id: AttemptId) {
@@ -256,6 +282,7 @@ impl Scheduler {
     fn take_result(&mut self, id: AttemptId, usage: Usage) -> Option<Box<Running>> {
         let now = self.now;
         self.ledger.release(id);
+        self.watch_band(id, true);
         if let Some(run) = self.graphs.get(&id.task.graph)
             && run.is_current(id.task.index, id.attempt)
             && let Some(timeout) = run.graph.function(id.task.index).timeout
@@ -276,7 +303,12 @@ impl Scheduler {
         record.usage = usage;
         record.ended_at = Some(now);
         match &slot.state {
-            TaskState::Running(running) => Some(running.clone()),
+            TaskState::Running(running) => {
+                let Policy { half_life, gpu_weight, .. } = self.policy;
+                let held = &running.placement;
+                self.fair.ended(run.owner, (running.placed_at, now), held, half_life, gpu_weight);
+                Some(running.clone())
+            }
             TaskState::Waiting
             | TaskState::Ready
             | TaskState::Held
@@ -294,6 +326,15 @@ impl Scheduler {
         }
         let Some(running) = self.take_result(id, usage) else { return };
         self.learn(id, &running, None, &usage);
+        let took = self.now.since(running.started_at.unwrap_or(running.placed_at));
+        let share = share_held(&running.placement, &self.ledger);
+        let predicted = running.placement.predicted.map(|span| span.as_secs_f64());
+        self.load.ended(took.as_secs_f64(), predicted, share);
+        if let Some(run) = self.graphs.get_mut(&id.task.graph) {
+            let done = run.size.work_per_task.min(run.work_left);
+            run.work_left -= done;
+            self.load.add(self.now, -done);
+        }
         let Some((run, mut parts)) = self.run_and_parts(id.task.graph, out) else { return };
         let record = run.slots[id.task.index as usize].record();
         record.winner = Some(id.attempt);
@@ -301,6 +342,9 @@ impl Scheduler {
         record.spent.losses_in_a_row = 0;
         run.settle(id.task.index, TaskState::Succeeded, &mut parts);
         run.unpark(id.task.index, &mut parts);
+        if !self.ended_within_band(&running) {
+            self.want_newer_plan(id.task.graph, out);
+        }
         self.conclude(id.task.graph, out);
     }
 
@@ -362,6 +406,7 @@ impl Scheduler {
             }
         }
         run.unpark(task, &mut parts);
+        self.want_newer_plan(id.task.graph, out);
         self.conclude(id.task.graph, out);
     }
 
@@ -496,6 +541,7 @@ impl GraphRun {
     /// A plan that was made for another state of the graph is worth nothing, nor is one under way.
     fn forget_plan(&mut self) {
         self.plan = PlanState::None;
+        self.replan = Replan::default();
         self.revision += 1;
     }
 

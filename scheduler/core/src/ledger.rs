@@ -25,7 +25,7 @@ pub struct Ledger {
 }
 
 /// A node with what is free on it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NodeLedger {
     /// What it has.
     pub spec: Arc<NodeSpec>,
@@ -50,7 +50,7 @@ pub struct NodeLedger {
 }
 
 /// A GPU with what is given away of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct GpuLedger {
     /// Which.
     pub device: DeviceId,
@@ -576,8 +576,76 @@ impl Ledger {
         })
     }
 
+    /// What all nodes have together: thousandths of cores, bytes of RAM, GPUs.
+    pub(crate) fn capacity(&self) -> (f64, f64, f64) {
+        self.nodes.values().fold((0.0, 0.0, 0.0), |(cores, memory, gpus), node| {
+            (
+                cores + f64::from(node.spec.cpu.capacity.0),
+                memory + node.spec.memory.0 as f64,
+                gpus + node.gpus.len() as f64,
+            )
+        })
+    }
+
+    /// A copy to look ahead with: the amounts, without who holds them.
+    pub(crate) fn without_holders(&self) -> Self {
+        Self {
+            nodes: self.nodes.clone(),
+            holdings: BTreeMap::new(),
+            generation: 0,
+            beyond: self.beyond.clone(),
+        }
+    }
+
+    /// In a copy: somebody has ended.
+    pub(crate) fn give_back(&mut self, held: &Placement) {
+        self.move_amounts(held, -1);
+    }
+
+    /// In a copy: somebody has begun.
+    pub(crate) fn take(&mut self, held: &Placement) {
+        self.move_amounts(held, 1);
+    }
+
+    /// Whether there is room for a placement as it is.
+    pub(crate) fn has_room(&self, held: &Placement) -> bool {
+        let Some(node) = self.nodes.get(&held.node) else { return false };
+        i64::from(held.cpus.0) <= node.cpus_free
+            && (held.memory.0 == 0 || held.memory.0 as i64 <= node.memory_free)
+            && held.custom.iter().all(|(name, amount)| {
+                node.custom_free.get(&**name).is_some_and(|free| *amount as i64 <= *free)
+            })
+            && held.gpus.iter().all(|grant| {
+                self.gpu(grant.device).is_some_and(|(gpu, spec)| {
+                    !gpu.exclusive
+                        && if grant.exclusive {
+                            gpu.holders == 0
+                        } else {
+                            gpu.share_held + i64::from(grant.share.0) <= 1000
+                                && grant.memory.0 as i64 <= gpu.memory_free(spec)
+                        }
+                })
+            })
+    }
+
+    /// The placement of a request on a node, if it fits, on those GPUs that stand last in a list.
+    pub(crate) fn pick_last(&self, request: &Request, node: NodeId, freed: &[DeviceId]) -> Option<Placement> {
+        let ledger = self.nodes.get(&node)?;
+        ledger.check(request).ok()?;
+        let count = match &request.gpu {
+            GpuRequest::None => 0,
+            GpuRequest::Whole { count, .. } => usize::from(*count),
+            GpuRequest::Part { .. } => 1,
+        };
+        let mut gpus = if count == 0 { Vec::new() } else { ledger.gpus_for(&request.gpu) };
+        let place = |device: &DeviceId| freed.iter().rposition(|known| known == device);
+        gpus.sort_by_key(|device| std::cmp::Reverse(place(device)));
+        gpus.truncate(count);
+        self.fit(request, &Cost::default(), 0, node, &gpus).ok()
+    }
+
     /// Writes down that an attempt holds this. Returns whether it held nothing before.
-    pub(crate) fn reserve(&mut self, attempt: AttemptId, placement: &Placement) -> bool {
+    pub fn reserve(&mut self, attempt: AttemptId, placement: &Placement) -> bool {
         if self.holdings.contains_key(&attempt) {
             return false;
         }
@@ -587,7 +655,7 @@ impl Ledger {
     }
 
     /// Takes back what an attempt holds. Returns whether it held anything.
-    pub(crate) fn release(&mut self, attempt: AttemptId) -> bool {
+    pub fn release(&mut self, attempt: AttemptId) -> bool {
         let Some(placement) = self.holdings.remove(&attempt) else { return false };
         let devices = placement.gpus.iter().map(|grant| grant.device);
         self.forget_use(attempt, devices.chain([DeviceId::host(placement.node)]));

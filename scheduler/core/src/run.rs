@@ -4,7 +4,9 @@
 //! consequences of an end go through `settle`.
 
 use crate::estimate::Estimates;
+use crate::policy::Size;
 use crate::queue::{ClassId, ClassKey, Queue, QueueKey, rank_bits};
+use crate::replan::Replan;
 use crate::retry::Spent;
 use crate::timers::Timers;
 use dunnage_model::{
@@ -69,6 +71,18 @@ pub struct GraphRun {
     admitted: Option<QueueKey>,
     /// How many wait after a failure.
     backing_off: u32,
+    /// How many are ready.
+    ready: u32,
+    /// What it is predicted to need.
+    pub(crate) size: Size,
+    /// The same as it stands in the keys of the queue.
+    pub(crate) size_key: u64,
+    /// How much of its predicted work is not done.
+    pub(crate) work_left: f64,
+    /// Since when it has waited for anything of it to start.
+    pub(crate) waits_since: Time,
+    /// Of the making of its plans.
+    pub(crate) replan: Replan,
     /// For each task how many that wait for it directly have not ended.
     open_readers: Vec<u32>,
     /// The same for each group.
@@ -94,7 +108,7 @@ pub(crate) enum PlanState {
     None,
     /// Asked for; nothing starts until it is there or overdue.
     Wanted,
-    /// In force.
+    /// In force. A newer one may be wanted, see `replan.rs`.
     Have(Arc<Plan>),
 }
 
@@ -199,6 +213,12 @@ impl GraphRun {
             parked: BTreeMap::new(),
             admitted: None,
             backing_off: 0,
+            ready: 0,
+            size: Size::default(),
+            size_key: 0,
+            work_left: 0.0,
+            waits_since: at,
+            replan: Replan::default(),
             open_readers: Vec::new(),
             group_open_readers: Vec::new(),
             classes: BTreeMap::new(),
@@ -315,6 +335,9 @@ impl GraphRun {
     }
 
     pub(crate) fn make_ready(&mut self, task: u32, parts: &mut Parts<'_>) {
+        if self.ready == 0 {
+            self.waits_since = parts.now;
+        }
         self.set_state(task, TaskState::Ready);
         self.enqueue(task, parts);
     }
@@ -448,6 +471,7 @@ impl GraphRun {
         };
         QueueKey {
             priority: Reverse(self.graph.settings.priority),
+            size: self.size_key,
             graph: self.id,
             rank: Reverse(rank_bits(rank)),
             index: task,
@@ -486,7 +510,10 @@ impl GraphRun {
         }
         let variants = self.graph.function(task).variants.len() as u8;
         let id = queue.class(ClassKey {
+            owner: self.owner,
             strategy: self.strategy,
+            priority: Reverse(self.graph.settings.priority),
+            size: self.size_key,
             // With what was learned of its memory, as it is known when the class is made: tasks that turn out
             // to need much more are set apart with the next ones.
             requests: (0..variants)
@@ -504,9 +531,11 @@ impl GraphRun {
         *counter(&mut self.counts, &state) += 1;
         let is = matches!(state, TaskState::Running(_));
         self.backing_off += u32::from(matches!(state, TaskState::BackingOff { .. }));
+        self.ready += u32::from(state == TaskState::Ready);
         let old = std::mem::replace(&mut self.slots[task as usize].state, state);
         *counter(&mut self.counts, &old) -= 1;
         self.backing_off -= u32::from(matches!(old, TaskState::BackingOff { .. }));
+        self.ready -= u32::from(old == TaskState::Ready);
         let was = matches!(old, TaskState::Running(_));
         if was != is && self.graph.function(task).max_parallel.is_some() {
             let running = self.running_of.entry(self.graph.function_index(task)).or_insert(0);

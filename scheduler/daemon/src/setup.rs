@@ -1,16 +1,18 @@
 //! From a state directory and a device selection to a shell that is ready to run.
 
 use crate::cli::exit::{FAILED, Failure, REFUSED, USAGE};
+use crate::priced::Priced;
 use crate::shell::{Input, Shell, ShellOptions};
 use dunnage_core::Scheduler;
-use dunnage_devices::{GpuEnv, OpenOptions, Selection};
+use dunnage_devices::{DeviceSource, GpuEnv, OpenOptions, Selection};
 use dunnage_exec::logs::LogKeeper;
 use dunnage_exec::values::ValueStore;
 use dunnage_exec::{Engine, LocalConfig, LocalEngine};
-use dunnage_model::{Bytes, Event, NodeSpec};
+use dunnage_model::{Bytes, Event, NodeSpec, Tariff};
 use dunnage_store::{
     Committer, EnvStore, Journal, Segments, SqliteJournal, StateDir, StoreError, SystemClocks,
 };
+use dunnage_wire::config::Config;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
@@ -28,6 +30,7 @@ pub(crate) struct Setup {
     pub(crate) state_dir: PathBuf,
     pub(crate) devices: Selection,
     pub(crate) resources: BTreeMap<String, u64>,
+    pub(crate) tariff: Tariff,
     pub(crate) ignore_foreign_below: Bytes,
     pub(crate) gpu_env: GpuEnv,
     pub(crate) log_max: u64,
@@ -93,7 +96,7 @@ async fn prepare_inner(setup: &Setup) -> Result<Ready, Failure> {
 
     let opened = dunnage_devices::open(&setup.devices, &open_options(&setup.resources, setup.probe_timeout))
         .map_err(|error| Failure::new(USAGE, error.to_string()))?;
-    let mut source = opened.source;
+    let mut source: Box<dyn DeviceSource> = Box::new(Priced::new(opened.source, setup.tariff.clone()));
     let node = source.inventory().map_err(|error| Failure::new(USAGE, error.to_string()))?;
     let notes = opened.notes;
     let made_up = matches!(setup.devices, Selection::Mock(_));
@@ -194,13 +197,10 @@ fn open_to_submitters(state_dir: &Path, values: &Path, scratch: &Path) -> std::i
 }
 
 /// A machine as it is seen without a shell: for `plan` and `devices`.
-pub(crate) fn look(
-    selection: &Selection,
-    resources: &BTreeMap<String, u64>,
-    deadline: Duration,
-) -> Result<Look, dunnage_devices::SourceError> {
-    let opened = dunnage_devices::open(selection, &open_options(resources, deadline))?;
-    let mut source = opened.source;
+pub(crate) fn look(selection: &Selection, config: &Config) -> Result<Look, dunnage_devices::SourceError> {
+    let options = open_options(&config.resources, config.probe_timeout.to_std());
+    let opened = dunnage_devices::open(selection, &options)?;
+    let mut source = Priced::new(opened.source, config.tariff());
     let node = source.inventory()?;
     Ok(Look { node, samples: source.sample(), notes: opened.notes })
 }

@@ -21,7 +21,8 @@ const LAYOUT: u64 = 1;
 const VERSION: &str = "VERSION";
 const VERSION_WORDS: &str = "dunnage state ";
 const LOCK: &str = "lock";
-const JOURNAL: &str = "journal.db";
+/// The journal's file in a state directory.
+pub const JOURNAL: &str = "journal.db";
 
 /// A state directory that this process holds until the value is dropped.
 #[derive(Debug)]

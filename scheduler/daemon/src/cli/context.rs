@@ -98,6 +98,7 @@ impl Context {
             state_dir,
             devices: self.selection()?,
             resources: self.config.resources.clone(),
+            tariff: self.config.tariff(),
             ignore_foreign_below: self.config.ignore_foreign_below,
             gpu_env: match self.config.gpu_env {
                 config::GpuEnv::Uuid => GpuEnv::Uuid,

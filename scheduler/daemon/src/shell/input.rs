@@ -81,6 +81,10 @@ pub(crate) enum Command {
     Queue {
         reply: Reply<Vec<QueueRow>>,
     },
+    /// A copy to look ahead with, beside the loop.
+    Outlook {
+        reply: Reply<Box<(dunnage_core::Outlook, dunnage_model::Time)>>,
+    },
     Status {
         id: GraphId,
         reply: Reply<Box<StatusDoc>>,
