@@ -351,6 +351,35 @@ fn a_replay_makes_the_same_reservations_whatever_was_learned_since() {
 }
 
 #[test]
+fn a_graph_that_is_told_of_again_teaches_nothing() {
+    let mut s = scenario(cores(1));
+    let graph = s.submit(one("g"));
+    let attempt = s.attempt("a");
+    let (placed_at, placement) = (s.now, s.placement("a").clone());
+    s.ran("a", 500, peak(1));
+    let ended_at = s.now;
+    s.pass(Span::secs(9));
+    let before = format!("{:?}", s.scheduler.estimates().summary());
+    let samples = |s: &Scenario| s.scheduler.explain(graph.task(0)).unwrap().options[0].estimate.samples;
+    assert_eq!(samples(&s), 1);
+    s.scheduler.forget(graph);
+    let submission = Submission {
+        id: graph,
+        graph: build(one("g")),
+        owner: Owner(1000),
+        seed: 1,
+        held: false,
+        sealed: true,
+        trace: None,
+    };
+    s.scheduler.replay(placed_at, Event::Submitted(Box::new(submission)));
+    s.scheduler.replay(placed_at, Event::Placed { attempt, placement: Box::new(placement) });
+    s.scheduler.replay(ended_at, Event::Finished { attempt, usage: peak(1) });
+    assert_eq!(samples(&s), 1);
+    assert_eq!(format!("{:?}", s.scheduler.estimates().summary()), before);
+}
+
+#[test]
 fn a_host_sample_without_a_measurement_changes_nothing() {
     let mut s = scenario(NodeSpec::new(2, Bytes::gib(4)));
     s.foreign(3);

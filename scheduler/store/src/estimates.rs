@@ -201,7 +201,8 @@ impl EstimateStore {
         }
         change
             .execute(
-                "INSERT OR REPLACE INTO learned(token, until, used) VALUES (?1, ?2, ?3)",
+                "INSERT INTO learned(token, until, used) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (token) DO UPDATE SET until = max(until, ?2), used = ?3",
                 params![token, learned_until.0 as i64, now],
             )
             .map_err(sql)?;

@@ -104,8 +104,11 @@ pub struct Estimates {
     seen: BTreeMap<HistoryKey, Entry>,
     /// Counts uses, so that the least used signatures can go.
     clock: u64,
-    /// Facts up to this time are in the history that was loaded.
+    /// Facts up to this time were learned from, in the history that was loaded or in this process: a replay
+    /// of them teaches nothing.
     learned_until: Option<Time>,
+    /// Whether facts of the past are told.
+    replaying: bool,
     /// Nothing is learned and nothing tried: for plans, which would learn from their own guesses.
     frozen: bool,
     /// What was learned since the last export; none where nobody wants it.
@@ -357,7 +360,17 @@ impl Estimates {
     }
 
     fn learns(&self, now: Time) -> bool {
-        !self.frozen && self.learned_until.is_none_or(|until| now > until)
+        !self.frozen && (!self.replaying || self.learned_until.is_none_or(|until| now > until))
+    }
+
+    /// From now on facts of the past are told, or the last one of them was.
+    pub(crate) const fn set_replaying(&mut self, replaying: bool) {
+        self.replaying = replaying;
+    }
+
+    /// Everything up to this time has been told once.
+    pub(crate) fn note_live(&mut self, now: Time) {
+        self.learned_until = self.learned_until.max(Some(now));
     }
 
     /// The entry with this key, new or old.
@@ -447,6 +460,11 @@ impl Estimates {
     /// What was learned since the last time; nothing where it is not recorded.
     pub fn export_changes(&mut self) -> Vec<HistoryRow> {
         self.changes.as_mut().map(std::mem::take).unwrap_or_default().into_values().collect()
+    }
+
+    /// Until when it has learned from facts as they came.
+    pub fn learned_until(&self) -> Time {
+        self.learned_until.unwrap_or_default()
     }
 
     /// Takes back changes that could not be written, to be exported again.
