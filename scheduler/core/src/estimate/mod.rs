@@ -160,7 +160,8 @@ impl Entry {
 
     fn estimate(&self, source: Source) -> Estimate {
         let Some((middle, low, high)) = self.summary else { return Estimate::default() };
-        let span = |seconds: f64| Some(Span(Span::from_secs_f64(seconds).0.max(1)));
+        // Rounded: a window holds seven digits, and what took 700 ms each time is expected to do so again.
+        let span = |seconds: f64| Some(Span(((seconds * 1e6).round() as u64).max(1)));
         Estimate {
             duration: span(middle),
             basis: Basis::History,
@@ -355,8 +356,19 @@ impl Estimates {
             entry.at_least = entry.at_least.max(took.as_secs_f64()).min(SECONDS_MAX);
             return;
         }
-        entry.was_too_little(placement, failure.place.unwrap_or(MemoryPlace::Host), usage);
+        let place = failure.place.unwrap_or(MemoryPlace::Host);
+        let exhausted = entry.was_too_little(placement, place, usage);
+        if exhausted <= 0.0 {
+            return;
+        }
         self.has_memory = true;
+        // Kept as a peak like others: after a restart it is forgotten as slowly as they are.
+        let mut change = HistoryRow::new(key, "", "");
+        match place {
+            MemoryPlace::Host => change.memory.push(exhausted as f32),
+            MemoryPlace::Gpu => change.gpu_memory.push(exhausted as f32),
+        }
+        self.note(change);
     }
 
     fn learns(&self, now: Time) -> bool {
