@@ -113,10 +113,10 @@ impl EstimateStore {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut db = Connection::open_with_flags(path, flags).map_err(sql("open the history"))?;
         db.busy_timeout(BUSY).map_err(sql("open the history"))?;
+        // It is worth no sync; the other setting changes the file, so it waits until the file is known as ours.
+        db.pragma_update(None, "synchronous", "OFF").map_err(sql("open the history"))?;
         migrate(&mut db, path)?;
-        db.pragma_update(None, "journal_mode", "WAL")
-            .and_then(|()| db.pragma_update(None, "synchronous", "OFF"))
-            .map_err(sql("open the history"))?;
+        db.pragma_update(None, "journal_mode", "WAL").map_err(sql("open the history"))?;
         Ok(Self { db, path: path.to_owned() })
     }
 
