@@ -14,6 +14,7 @@ mod profile;
 pub(crate) mod ranks;
 mod schedule;
 pub(crate) mod table;
+mod tails;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timeline;
