@@ -295,7 +295,9 @@ fn simulate_unchecked<W: Workload>(jobs: &[Job], policy: Policy, workload: W) ->
 }
 
 fn simulate_with<W: Workload>(jobs: &[Job], policy: Policy, workload: W, check: bool) -> Ran {
-    let scheduler = Scheduler::new(dunnage_strategies::strategies()).with_policy(policy);
+    let mut scheduler = Scheduler::new(dunnage_strategies::strategies()).with_policy(policy);
+    // All jobs run the same function: what is expected of each is what it declares.
+    scheduler.estimates_mut().freeze();
     let mut simulation = Simulation::new(scheduler, workload, check);
     simulation.at(Time::ZERO, Event::NodeSeen(Arc::new(machine())));
     for (n, job) in jobs.iter().enumerate() {
