@@ -10,7 +10,7 @@ use crate::scheduler::Scheduler;
 use crate::timers::Timer;
 use dunnage_model::{
     AttemptId, Bytes, Cause, Decision, DeviceId, EndReason, Event, Failure, GpuRequest, GraphId, Health,
-    Need, Placement, Running, Span, Submission, TaskState, Usage,
+    Need, Order, Placement, Running, Span, Submission, TaskState, Usage,
 };
 
 /// At most this many quantities of one task are kept: their names come from the task itself.
@@ -62,6 +62,10 @@ impl Scheduler {
                     Health::Lost { .. } => true,
                     Health::Ok | Health::Unknown { .. } | Health::Drained => false,
                 };
+                if self.queue.looks_at_samples() {
+                    // What was set aside for what the last one said is looked at again.
+                    self.given_up += 1;
+                }
                 let health = sample.health.clone();
                 let before = self.ledger.note_sample(self.now, *sample, foreign);
                 if before.as_ref().is_some_and(|before| {
@@ -160,7 +164,10 @@ impl Scheduler {
         if run.ended.is_some() || run.held || run.stop.is_some() {
             return;
         }
-        let wants = self.strategies[run.strategy].needs_plan(&run.graph) && run.plan().is_none();
+        // A plan is an order of its own: it would keep tasks back that the others start.
+        let by_plan = matches!(run.graph.settings.order, Order::Dag | Order::ResourceAware);
+        let wants =
+            by_plan && self.strategies[run.strategy].needs_plan(&run.graph) && run.plan().is_none();
         if wants {
             let Some((run, mut parts)) = self.run_and_parts(id, out) else { return };
             run.dequeue_all(&mut parts);

@@ -118,6 +118,7 @@ impl Scheduler {
         if options.is_empty() {
             return Offer::DoesNotFit;
         }
+        self.really_free(id.graph, id.index, &mut options);
         self.beside_reservation(id.graph, id.index, &mut options);
         let Some(placement) = self.propose(id.graph, id.index, &options) else {
             return Offer::WantsAnother;
@@ -183,6 +184,7 @@ impl Scheduler {
         let Some(run) = self.graphs.get(&graph) else { return Vec::new() };
         let function = run.graph.function(task);
         let pinned = function.extras.as_ref().and_then(|extras| extras.node.as_deref());
+        let inputs = crate::transfer::inputs(run, task);
         let mut options = Vec::new();
         for variant in 0..function.variants.len() as u8 {
             for node in self.ledger.nodes() {
@@ -193,7 +195,8 @@ impl Scheduler {
                 for gpus in self.ledger.options(&request, node.spec.id) {
                     let device = gpus.first().copied().unwrap_or(DeviceId::host(node.spec.id));
                     let estimate = self.estimates.predict(&run.graph, task, variant, node.spec.class(device));
-                    options.push(Proposal { variant, node: node.spec.id, gpus, estimate, transfer_s: 0.0 });
+                    let transfer_s = crate::transfer::seconds(inputs, &node.spec, !gpus.is_empty());
+                    options.push(Proposal { variant, node: node.spec.id, gpus, estimate, transfer_s });
                 }
             }
         }

@@ -15,6 +15,7 @@
 //! strategy is asked, and goes on with [`Scheduler::resume`].
 
 mod apply;
+mod aware;
 mod dispatch;
 mod estimate;
 mod explain;
@@ -34,6 +35,7 @@ mod scheduler;
 mod start_times;
 mod strategy;
 mod timers;
+mod transfer;
 
 pub use estimate::{Estimate, Estimates};
 pub use explain::{Explanation, Option as PlacementOption, Why};

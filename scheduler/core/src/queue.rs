@@ -55,6 +55,8 @@ pub(crate) struct ClassKey {
     pub(crate) requests: Vec<Request>,
     pub(crate) node: Option<String>,
     pub(crate) planned: Option<(u8, DeviceId)>,
+    /// Whether samples of devices count, see `aware.rs`.
+    pub(crate) is_aware: bool,
 }
 
 /// A class by its slot, with the number of its use: slots are used again.
@@ -94,6 +96,8 @@ pub(crate) struct Queue {
     /// The ledger's generation at the last look at the blocked ones.
     generation: u64,
     len: usize,
+    /// How many classes look at samples.
+    aware: usize,
 }
 
 impl Lane {
@@ -105,6 +109,11 @@ impl Lane {
 impl Queue {
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Whether somebody in it waits for what samples say.
+    pub(crate) fn looks_at_samples(&self) -> bool {
+        self.aware > 0
     }
 
     /// How many users have tasks in it.
@@ -150,6 +159,7 @@ impl Queue {
             return;
         }
         self.len += 1;
+        self.aware += usize::from(class.key.is_aware && head.is_none());
         if head.is_none_or(|head| key < head) {
             let lane = self.lanes.entry(class.key.owner).or_default().set(class.blocked);
             if let Some(head) = head {
@@ -170,6 +180,7 @@ impl Queue {
         if was_head {
             let owner = class.key.owner;
             let next = class.tasks.first().copied();
+            self.aware -= usize::from(class.key.is_aware && next.is_none());
             if let Some(lane) = self.lanes.get_mut(&owner) {
                 let set = lane.set(class.blocked);
                 set.remove(&(key, id.slot));
@@ -397,6 +408,7 @@ mod tests {
             requests: Vec::new(),
             node: None,
             planned: None,
+            is_aware: false,
         }
     }
 

@@ -515,6 +515,7 @@ impl GraphRun {
             requests: (0..variants).map(|variant| self.request(task, variant)).collect(),
             node: self.graph.function(task).extras.as_ref().and_then(|extras| extras.node.clone()),
             planned: cache.2,
+            is_aware: crate::aware::is_aware(self),
         });
         self.classes.insert(cache, id);
         id
