@@ -41,9 +41,7 @@ fn sequential_is_one_at_a_time_as_written() {
     assert_eq!(s.running(), ["fetch-0"]);
     assert_eq!(
         play(&mut s),
-        [
-            "fetch-0", "fetch-1", "fetch-2", "parse-0", "parse-1", "parse-2", "store-0", "store-1", "store-2"
-        ]
+        ["fetch-0", "fetch-1", "fetch-2", "parse-0", "parse-1", "parse-2", "store-0", "store-1", "store-2"]
     );
 }
 
@@ -70,9 +68,7 @@ fn pipeline_brings_each_item_to_its_end_before_the_next_begins() {
     s.submit(items(Order::Pipeline));
     assert_eq!(
         play(&mut s),
-        [
-            "fetch-0", "parse-0", "store-0", "fetch-1", "parse-1", "store-1", "fetch-2", "parse-2", "store-2"
-        ]
+        ["fetch-0", "parse-0", "store-0", "fetch-1", "parse-1", "store-1", "fetch-2", "parse-2", "store-2"]
     );
 }
 

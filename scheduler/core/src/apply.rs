@@ -78,6 +78,7 @@ impl Scheduler {
                     self.device_lost(device, out);
                 }
             }
+            Event::MemoryUsed { device, by } => self.ledger.note_use(device, &by),
             Event::DeviceLost { device, why } => {
                 self.ledger.set_health(device, Health::Lost { why });
                 self.device_lost(device, out);
@@ -166,8 +167,7 @@ impl Scheduler {
         }
         // A plan is an order of its own: it would keep tasks back that the others start.
         let by_plan = matches!(run.graph.settings.order, Order::Dag | Order::ResourceAware);
-        let wants =
-            by_plan && self.strategies[run.strategy].needs_plan(&run.graph) && run.plan().is_none();
+        let wants = by_plan && self.strategies[run.strategy].needs_plan(&run.graph) && run.plan().is_none();
         if wants {
             let Some((run, mut parts)) = self.run_and_parts(id, out) else { return };
             run.dequeue_all(&mut parts);
@@ -246,6 +246,7 @@ impl Scheduler {
         let record = slot.record();
         record.last_attempt = id.attempt.0;
         record.placed_at = Some(now);
+        record.band = None;
         record.started_at = None;
         record.ended_at = None;
         if run.started_at.is_none() {
@@ -265,7 +266,6 @@ impl Scheduler {
             run.waits_since = now;
             run.slots[task as usize].record().placement = Some(placement);
         }
-        self.watch_band(id, false);
     }
 
     fn started(&mut self, id: AttemptId) {
@@ -288,7 +288,6 @@ impl Scheduler {
     fn take_result(&mut self, id: AttemptId, usage: Usage) -> Option<Box<Running>> {
         let now = self.now;
         self.ledger.release(id);
-        self.watch_band(id, true);
         if let Some(run) = self.graphs.get(&id.task.graph)
             && run.is_current(id.task.index, id.attempt)
             && let Some(timeout) = run.graph.function(id.task.index).timeout
@@ -308,6 +307,9 @@ impl Scheduler {
         let record = slot.record();
         record.usage = usage;
         record.ended_at = Some(now);
+        if let (Some(band), Some(placed)) = (record.band, record.placed_at) {
+            self.timers.clear(placed.after(band.high), Timer::Overrun(id));
+        }
         match &slot.state {
             TaskState::Running(running) => {
                 let Policy { half_life, gpu_weight, .. } = self.policy;
@@ -331,10 +333,8 @@ impl Scheduler {
             return self.failed(id, failure, usage, out);
         }
         let Some(running) = self.take_result(id, usage) else { return };
+        self.learn(id, &running, None, &usage);
         let took = self.now.since(running.started_at.unwrap_or(running.placed_at));
-        if let Some(run) = self.graphs.get(&id.task.graph) {
-            self.estimates.observe(&run.graph, id.task.index, running.placement.variant, took);
-        }
         let share = share_held(&running.placement, &self.ledger);
         let predicted = running.placement.predicted.map(|span| span.as_secs_f64());
         self.load.ended(took.as_secs_f64(), predicted, share);
@@ -350,7 +350,9 @@ impl Scheduler {
         record.spent.losses_in_a_row = 0;
         run.settle(id.task.index, TaskState::Succeeded, &mut parts);
         run.unpark(id.task.index, &mut parts);
-        if !self.ended_within_band(&running) {
+        let took = parts.now.since(running.placed_at);
+        let band = run.slots[id.task.index as usize].record.as_ref().and_then(|record| record.band);
+        if band.is_some_and(|band| !band.holds(took)) {
             self.want_newer_plan(id.task.graph, out);
         }
         self.conclude(id.task.graph, out);
@@ -369,6 +371,7 @@ impl Scheduler {
         let Some(running) = self.take_result(id, usage) else { return };
         let task = id.task.index;
         settle_cause(&mut failure, running.ending);
+        self.learn(id, &running, Some(&failure), &usage);
         let cause = failure.cause;
         *self.totals.failures.entry(cause.word()).or_insert(0) += 1;
         let seed = self.graphs.get(&id.task.graph).map_or(0, |run| run.seed);

@@ -1,8 +1,8 @@
 //! Offers ready tasks to their strategies, in order, and writes down what the ledger accepts.
 
+use crate::estimate::Estimate;
 use crate::queue::{ClassId, QueueKey};
 use crate::rng::Rng;
-use crate::run::GraphRun;
 use crate::scheduler::Scheduler;
 use crate::strategy::{Candidate, Proposal, View};
 use dunnage_model::{Attempt, Decision, DeviceId, GraphId, NodeId, Placement, Request, Time};
@@ -65,16 +65,15 @@ impl Scheduler {
     fn help_the_starving(&mut self, out: &mut Vec<Decision>) {
         let Some(guard) = self.policy.guard else { return };
         let bound = self.load.bound(guard, self.now);
+        // Since when the starving wait.
+        let Some(before) = self.now.0.checked_sub(bound.0).map(Time) else { return };
         for _ in 0..HELPED_MAX {
             if self.ledger.holdings().len() >= RUNNING_MAX {
                 return;
             }
             let graphs = &self.graphs;
             let since = |graph| graphs.get(&graph).map_or(Time::ZERO, |run| run.waits_since);
-            let Some((since, key, class)) = self.queue.oldest(since) else { return };
-            if self.now.since(since) <= bound {
-                return;
-            }
+            let Some((key, class)) = self.queue.oldest(before, since) else { return };
             match self.offer(key, class, out) {
                 Offer::Taken => {}
                 Offer::DoesNotFit if self.reserve_for(key, class, true) => return self.queue.block(class),
@@ -123,12 +122,18 @@ impl Scheduler {
         let Some(placement) = self.propose(id.graph, id.index, &options) else {
             return Offer::WantsAnother;
         };
+        let estimate = options.iter().find(|option| {
+            option.variant == placement.variant
+                && option.node == placement.node
+                && option.gpus.iter().eq(placement.gpus.iter().map(|grant| &grant.device))
+        });
+        let estimate = estimate.map(|option| option.estimate).unwrap_or_default();
         if let Some(kept) = &mut self.reservation {
             if kept.task() == id {
                 self.reservation = None;
                 self.given_up += 1;
             } else {
-                kept.note(self.now, &placement, placement.predicted);
+                kept.note(self.now, &placement, estimate.high.or(estimate.duration));
             }
         }
         let Some(run) = self.graphs.get_mut(&id.graph) else { return Offer::Taken };
@@ -142,6 +147,7 @@ impl Scheduler {
         let last = run.slots[id.index as usize].record.as_ref().map_or(0, |record| record.last_attempt);
         let attempt = id.attempt(Attempt(last).next());
         self.placed(attempt, placement.clone(), out);
+        self.watch_band(attempt, &estimate);
         out.push(Decision::Start { attempt, placement: Box::new(placement) });
         Offer::Taken
     }
@@ -152,6 +158,7 @@ impl Scheduler {
         if options.is_empty() {
             return None;
         }
+        let tries = self.to_try(graph, task, options);
         let variants = run.graph.function(task).variants.len() as u8;
         let requests: Vec<Request> = (0..variants)
             .map(|variant| {
@@ -162,14 +169,23 @@ impl Scheduler {
         let candidate = Candidate { task, planned: run.planned(task), requests: &requests };
         let view = View { now: self.now, ledger: &self.ledger, estimates: &self.estimates };
         let mut rng = Rng::of(run.seed, u64::from(task));
-        let chosen = self.strategies[run.strategy].choose(&view, &candidate, options, &mut rng)?;
-        let proposal = options.get(chosen)?;
+        let strategy = &mut self.strategies[run.strategy];
+        let to_try = tries.as_deref().and_then(|tries| {
+            let chosen = strategy.choose(&view, &candidate, tries, &mut rng)?;
+            tries.get(chosen).cloned()
+        });
+        let tried = to_try.is_some();
+        let proposal = match to_try {
+            Some(proposal) => proposal,
+            None => options.get(strategy.choose(&view, &candidate, options, &mut rng)?)?.clone(),
+        };
         let request = self.request_on(run, task, proposal.variant, proposal.node);
         let cost = &run.graph.variant(task, proposal.variant).cost;
         match self.ledger.fit(&request, cost, proposal.variant, proposal.node, &proposal.gpus) {
             Ok(mut placement) => {
                 placement.predicted = proposal.estimate.duration;
                 placement.basis = proposal.estimate.basis;
+                self.note_way(graph, task, options, &proposal, tried);
                 Some(placement)
             }
             Err(_) => {
@@ -192,24 +208,21 @@ impl Scheduler {
                 if pinned.is_some_and(|name| name != node.spec.name) {
                     continue;
                 }
+                // Devices of one class follow each other, and what is expected is the same on all of them.
+                let mut known: Option<(&str, Estimate)> = None;
                 for gpus in self.ledger.options(&request, node.spec.id) {
                     let device = gpus.first().copied().unwrap_or(DeviceId::host(node.spec.id));
-                    let estimate = self.estimates.predict(&run.graph, task, variant, node.spec.class(device));
+                    let class = node.spec.class(device);
+                    let estimate = match known {
+                        Some((same, estimate)) if same == class => estimate,
+                        _ => self.estimates.predict(&run.graph, task, variant, class),
+                    };
+                    known = Some((class, estimate));
                     let transfer_s = crate::transfer::seconds(inputs, &node.spec, !gpus.is_empty());
                     options.push(Proposal { variant, node: node.spec.id, gpus, estimate, transfer_s });
                 }
             }
         }
         options
-    }
-
-    /// What a variant of a task asks of this node: grown after out-of-memory, as far as the node reaches.
-    pub(crate) fn request_on(&self, run: &GraphRun, task: u32, variant: u8, node: NodeId) -> Request {
-        let request = run.request(task, variant);
-        if run.slots[task as usize].memory_factor() > 1.0 {
-            self.ledger.cut(request, run.graph.request(task, variant), node)
-        } else {
-            request
-        }
     }
 }

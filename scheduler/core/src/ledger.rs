@@ -4,6 +4,8 @@
 //! never unsafe. Amounts are signed, because after a restart on a smaller machine the attempts that
 //! still run may hold more than there is; nothing new is placed until that is over.
 
+mod free;
+
 use dunnage_model::{
     AttemptId, Bytes, Cost, DeviceId, DeviceSample, GpuFit, GpuGrant, GpuRequest, GpuSpec, Health,
     MilliCores, MilliShare, NodeId, NodeSpec, Placement, Request, Span, Time,
@@ -16,6 +18,8 @@ use std::sync::Arc;
 pub struct Ledger {
     nodes: BTreeMap<NodeId, NodeLedger>,
     holdings: BTreeMap<AttemptId, Placement>,
+    /// What attempts were seen to use beyond what they hold.
+    beyond: free::Beyond,
     /// Counts releases and other changes that may make room.
     pub(crate) generation: u64,
 }
@@ -27,8 +31,12 @@ pub struct NodeLedger {
     pub spec: Arc<NodeSpec>,
     /// Thousandths of cores that are free.
     pub cpus_free: i64,
-    /// Bytes of RAM that are free.
+    /// Bytes of RAM that are not reserved.
     pub memory_free: i64,
+    /// Bytes of RAM that our tasks use beyond what they hold.
+    pub memory_beyond: i64,
+    /// Bytes of RAM that processes use which are not ours.
+    pub foreign: Bytes,
     /// Its GPUs.
     pub gpus: Vec<GpuLedger>,
     /// Named resources that are free.
@@ -48,6 +56,8 @@ pub struct GpuLedger {
     pub device: DeviceId,
     /// Bytes given away.
     pub memory_held: i64,
+    /// Bytes that our tasks use beyond what they hold.
+    pub memory_beyond: i64,
     /// Thousandths given away.
     pub share_held: i64,
     /// How many attempts hold something of it.
@@ -89,6 +99,8 @@ impl NodeLedger {
         Self {
             cpus_free: i64::from(spec.cpu.capacity.0),
             memory_free: spec.memory.0 as i64,
+            memory_beyond: 0,
+            foreign: Bytes::ZERO,
             gpus: spec.gpus.iter().map(GpuLedger::new).collect(),
             custom_free: spec.custom.iter().map(|(name, n)| (name.clone(), *n as i64)).collect(),
             holders: 0,
@@ -148,12 +160,11 @@ impl NodeLedger {
                 self.spec.cpu.capacity
             )));
         }
-        if request.memory.0 as i64 > self.memory_free && request.memory.0 > 0 {
+        if self.lacks_memory(request) {
             return Err(Refusal::Later(format!(
-                "{} of memory were asked for and {} of {} are free",
+                "{} of memory were asked for: {}",
                 request.memory,
-                Bytes(self.memory_free.max(0) as u64),
-                self.spec.memory
+                self.memory_in_words()
             )));
         }
         for (resource, amount) in &request.custom {
@@ -231,6 +242,7 @@ impl GpuLedger {
         Self {
             device: spec.device,
             memory_held: 0,
+            memory_beyond: 0,
             share_held: 0,
             holders: 0,
             exclusive: false,
@@ -244,7 +256,7 @@ impl GpuLedger {
 
     /// Bytes that nobody holds, ours or not.
     pub fn memory_free(&self, spec: &GpuSpec) -> i64 {
-        spec.memory.0 as i64 - self.memory_held - self.foreign.0 as i64
+        spec.memory.0 as i64 - self.memory_ours() - self.foreign.0 as i64
     }
 
     /// Whether this GPU alone could take its part of a request now.
@@ -387,7 +399,9 @@ impl Ledger {
     pub fn add_node(&mut self, spec: Arc<NodeSpec>) {
         let id = spec.id;
         let mut fresh = NodeLedger::new(spec);
+        self.forget_node_use(id);
         if let Some(old) = self.nodes.remove(&id) {
+            fresh.foreign = old.foreign;
             for gpu in &mut fresh.gpus {
                 let uuid = fresh.spec.gpu(gpu.device).map(|spec| spec.uuid.clone());
                 let before = old
@@ -466,6 +480,7 @@ impl Ledger {
         let able = |gpu: &GpuLedger, spec: &GpuSpec| {
             let idle = GpuLedger {
                 memory_held: 0,
+                memory_beyond: 0,
                 share_held: 0,
                 holders: 0,
                 exclusive: false,
@@ -574,7 +589,12 @@ impl Ledger {
 
     /// A copy to look ahead with: the amounts, without who holds them.
     pub(crate) fn without_holders(&self) -> Self {
-        Self { nodes: self.nodes.clone(), holdings: BTreeMap::new(), generation: 0 }
+        Self {
+            nodes: self.nodes.clone(),
+            holdings: BTreeMap::new(),
+            generation: 0,
+            beyond: self.beyond.clone(),
+        }
     }
 
     /// In a copy: somebody has ended.
@@ -625,7 +645,7 @@ impl Ledger {
     }
 
     /// Writes down that an attempt holds this. Returns whether it held nothing before.
-    pub(crate) fn reserve(&mut self, attempt: AttemptId, placement: &Placement) -> bool {
+    pub fn reserve(&mut self, attempt: AttemptId, placement: &Placement) -> bool {
         if self.holdings.contains_key(&attempt) {
             return false;
         }
@@ -635,8 +655,10 @@ impl Ledger {
     }
 
     /// Takes back what an attempt holds. Returns whether it held anything.
-    pub(crate) fn release(&mut self, attempt: AttemptId) -> bool {
+    pub fn release(&mut self, attempt: AttemptId) -> bool {
         let Some(placement) = self.holdings.remove(&attempt) else { return false };
+        let devices = placement.gpus.iter().map(|grant| grant.device);
+        self.forget_use(attempt, devices.chain([DeviceId::host(placement.node)]));
         self.move_amounts(&placement, -1);
         self.generation += 1;
         true
@@ -667,6 +689,9 @@ impl Ledger {
     pub(crate) fn note_sample(&mut self, at: Time, sample: DeviceSample, foreign: Bytes) -> Option<Health> {
         let node = self.nodes.get_mut(&sample.device.node)?;
         if sample.device.is_host() {
+            if sample.memory_used.is_some() && Self::note_host_foreign(node, foreign) {
+                self.generation += 1;
+            }
             node.sample = Some((at, Arc::new(sample)));
             return Some(Health::Ok);
         }
@@ -738,6 +763,14 @@ impl Ledger {
             }
             if node.spec.memory.0 as i64 - memory != node.memory_free {
                 return Err(format!("memory of `{}`: the sum of the holdings is {memory}", node.spec.name));
+            }
+            if node.memory_beyond != self.beyond_of(DeviceId::host(node.spec.id))
+                || node.gpus.iter().any(|gpu| gpu.memory_beyond != self.beyond_of(gpu.device))
+            {
+                return Err(format!(
+                    "what is used beyond reservations on `{}` does not add up",
+                    node.spec.name
+                ));
             }
             for (gpu, spec) in node.gpus.iter().zip(&node.spec.gpus) {
                 let grants: Vec<&GpuGrant> =

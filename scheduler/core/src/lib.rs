@@ -21,6 +21,7 @@ mod estimate;
 mod explain;
 mod fair_share;
 mod invariants;
+mod learn;
 mod ledger;
 mod plan;
 mod policy;
@@ -37,7 +38,7 @@ mod strategy;
 mod timers;
 mod transfer;
 
-pub use estimate::{Estimate, Estimates};
+pub use estimate::{Estimate, Estimates, Learned, SIGNATURES_MAX, Score, Source};
 pub use explain::{Explanation, Option as PlacementOption, Why};
 pub use ledger::{GpuLedger, Ledger, NodeLedger, Refusal};
 pub use plan::{Budget, Busy, PlanProblem, Planner};

@@ -246,19 +246,24 @@ impl Queue {
         found.into_iter().map(|(.., graph)| graph).collect()
     }
 
-    /// The head of the class whose oldest graph has waited longest, given since when a graph waits.
+    /// The head of the class whose oldest graph has waited longest, if it waits since before a time, given
+    /// since when a graph waits.
     pub(crate) fn oldest(
         &mut self,
+        before: Time,
         waits_since: impl Fn(GraphId) -> Time,
-    ) -> Option<(Time, QueueKey, ClassId)> {
+    ) -> Option<(QueueKey, ClassId)> {
         loop {
             let (since, slot) = *self.ages.first()?;
+            // What is kept is never later than what is true, so the first that is true is the oldest.
+            if since >= before {
+                return None;
+            }
             let class = &mut self.classes[slot as usize];
             let head = *class.tasks.first()?;
-            // What is kept is never later than what is true, so the first that is true is the oldest.
             let truly = waits_since(head.graph).max(since);
             if truly == since {
-                return Some((since, head, ClassId { slot, used: class.used }));
+                return Some((head, ClassId { slot, used: class.used }));
             }
             class.since = truly;
             self.ages.remove(&(since, slot));
@@ -436,9 +441,10 @@ mod tests {
         queue.insert(a, key(3, 0.0, 0));
         queue.insert(b, key(2, 0.0, 0));
         let since = |graph: GraphId| Time([0, 50, 20, 10][graph.0 as usize]);
-        assert_eq!(queue.oldest(since).unwrap().1.graph.0, 2);
+        assert_eq!(queue.oldest(Time(100), since).unwrap().0.graph.0, 2);
+        assert!(queue.oldest(Time(20), since).is_none(), "not yet");
         queue.remove(a, key(1, 0.0, 0));
-        assert_eq!(queue.oldest(since).unwrap().1.graph.0, 3);
+        assert_eq!(queue.oldest(Time(100), since).unwrap().0.graph.0, 3);
         queue.audit().unwrap();
     }
 

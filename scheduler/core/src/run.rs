@@ -3,9 +3,10 @@
 //! All changes of a task's state go through [`GraphRun::set_state`], which keeps the counters; all
 //! consequences of an end go through `settle`.
 
+use crate::estimate::Estimates;
 use crate::policy::Size;
 use crate::queue::{ClassId, ClassKey, Queue, QueueKey, rank_bits};
-use crate::replan::Replan;
+use crate::replan::{Band, Replan};
 use crate::retry::Spent;
 use crate::timers::Timers;
 use dunnage_model::{
@@ -144,6 +145,8 @@ pub struct Record {
     /// By how much memory reservations have grown; 0 stands for 1.
     pub(crate) memory_factor: f64,
     pub(crate) spent: Spent,
+    /// What the last attempt may take by its plan.
+    pub(crate) band: Option<Band>,
     /// Whether its values that were only passed on are gone.
     pub freed: bool,
     /// The attempt whose outputs are the task's values.
@@ -159,6 +162,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) queue: &'a mut Queue,
     pub(crate) timers: &'a mut Timers,
     pub(crate) totals: &'a mut Totals,
+    pub(crate) estimates: &'a Estimates,
     pub(crate) now: Time,
     pub(crate) out: &'a mut Vec<Decision>,
 }
@@ -357,7 +361,7 @@ impl GraphRun {
             self.parked.entry(self.park_of(task)).or_default().insert(key);
             return;
         }
-        let class = self.class_of(task, parts.queue);
+        let class = self.class_of(task, parts.queue, parts.estimates);
         parts.queue.insert(class, key);
     }
 
@@ -375,7 +379,7 @@ impl GraphRun {
             parked.remove(&first);
         }
         self.admitted = Some(first);
-        let class = self.class_of(first.index, parts.queue);
+        let class = self.class_of(first.index, parts.queue, parts.estimates);
         parts.queue.insert(class, first);
     }
 
@@ -421,7 +425,7 @@ impl GraphRun {
         let first: Vec<QueueKey> =
             self.parked.range_mut(all).filter_map(|(_, parked)| parked.pop_first()).collect();
         for key in first {
-            let class = self.class_of(key.index, parts.queue);
+            let class = self.class_of(key.index, parts.queue, parts.estimates);
             parts.queue.insert(class, key);
         }
         self.parked.retain(|_, parked| !parked.is_empty());
@@ -499,7 +503,7 @@ impl GraphRun {
         request
     }
 
-    pub(crate) fn class_of(&mut self, task: u32, queue: &mut Queue) -> ClassId {
+    pub(crate) fn class_of(&mut self, task: u32, queue: &mut Queue, estimates: &Estimates) -> ClassId {
         let cache = self.class_cache(task);
         if let Some(id) = self.classes.get(&cache)
             && queue.is_current(*id)
@@ -512,7 +516,11 @@ impl GraphRun {
             strategy: self.strategy,
             priority: Reverse(self.graph.settings.priority),
             size: self.size_key,
-            requests: (0..variants).map(|variant| self.request(task, variant)).collect(),
+            // With what was learned of its memory, as it is known when the class is made: tasks that turn out
+            // to need much more are set apart with the next ones.
+            requests: (0..variants)
+                .map(|variant| crate::learn::class_request(estimates, self, task, variant))
+                .collect(),
             node: self.graph.function(task).extras.as_ref().and_then(|extras| extras.node.clone()),
             planned: cache.2,
             is_aware: crate::aware::is_aware(self),

@@ -218,9 +218,9 @@ impl Scheduler {
         id: GraphId,
         out: &'a mut Vec<Decision>,
     ) -> Option<(&'a mut GraphRun, Parts<'a>)> {
-        let Self { now, graphs, queue, timers, totals, .. } = self;
+        let Self { now, graphs, queue, timers, totals, estimates, .. } = self;
         let run = graphs.get_mut(&id)?;
-        Some((run, Parts { queue, timers, totals, now: *now, out }))
+        Some((run, Parts { queue, timers, totals, estimates, now: *now, out }))
     }
 
     /// Stops a graph: nothing new starts, what runs is told to end.

@@ -1,7 +1,11 @@
 //! The one list of strategies: adding one is a file and a line here.
 
-use crate::planning::SchedulePlanner;
-use crate::{Auto, FirstAvailable, Heft, LoadBalanced, Random};
+use crate::planning::{GraphPlanner, SchedulePlanner};
+use crate::{
+    Auto, BestFit, CostOptimised, Cpop, DotProduct, EnergyOptimised, Fgd, FirstAvailable, Follow,
+    GpuClustering, GpuPacking, Heft, LoadBalanced, MaxMin, Mct, MinMin, Peft, Random, Sufferage,
+    TimeOptimised,
+};
 use dunnage_core::{Planner, Strategy};
 use std::sync::Arc;
 
@@ -16,30 +20,12 @@ pub struct Entry {
     planner: Option<fn() -> Arc<dyn Planner>>,
 }
 
-/// Names of the graph file's contract that are not in the list yet; a graph that uses one is told so.
-pub const NAMES_TO_COME: [&str; 14] = [
-    "best-fit",
-    "dot-product",
-    "gpu-packing",
-    "gpu-clustering",
-    "fgd",
-    "cpop",
-    "peft",
-    "min-min",
-    "max-min",
-    "sufferage",
-    "mct",
-    "cost-optimised",
-    "time-optimised",
-    "energy-optimised",
-];
-
-static REGISTRY: [Entry; 5] = [
+static REGISTRY: &[Entry] = &[
     Entry {
         name: "auto",
-        summary: "heft where order or variants matter, load-balanced where not",
-        make: || Box::new(Auto),
-        planner: Some(|| Arc::new(Auto)),
+        summary: "a searched plan where order or variants matter, tight packing where not",
+        make: || Box::new(Auto::default()),
+        planner: Some(|| Arc::new(Auto::default())),
     },
     Entry {
         name: "first-available",
@@ -54,6 +40,36 @@ static REGISTRY: [Entry; 5] = [
         planner: None,
     },
     Entry {
+        name: "best-fit",
+        summary: "the node with the least left",
+        make: || Box::new(BestFit::default()),
+        planner: None,
+    },
+    Entry {
+        name: "dot-product",
+        summary: "the node whose free resources are least like the request",
+        make: || Box::new(DotProduct::default()),
+        planner: None,
+    },
+    Entry {
+        name: "gpu-packing",
+        summary: "GPUs in use before idle ones, nodes in use before idle ones",
+        make: || Box::new(GpuPacking::default()),
+        planner: None,
+    },
+    Entry {
+        name: "gpu-clustering",
+        summary: "tasks of a kind together",
+        make: || Box::new(GpuClustering::default()),
+        planner: None,
+    },
+    Entry {
+        name: "fgd",
+        summary: "where what is left stays usable (Weng 2023)",
+        make: || Box::new(Fgd::default()),
+        planner: None,
+    },
+    Entry {
         name: "random",
         summary: "any device that fits: the baseline",
         make: || Box::new(Random),
@@ -62,14 +78,68 @@ static REGISTRY: [Entry; 5] = [
     Entry {
         name: "heft",
         summary: "critical path first, where it ends earliest (Topcuoglu 2002)",
-        make: || Box::new(Heft),
-        planner: Some(|| Arc::new(Heft)),
+        make: || Box::new(Follow("heft")),
+        planner: Some(|| Arc::new(GraphPlanner(Heft))),
+    },
+    Entry {
+        name: "cpop",
+        summary: "the critical path on one device (Topcuoglu 2002)",
+        make: || Box::new(Follow("cpop")),
+        planner: Some(|| Arc::new(GraphPlanner(Cpop))),
+    },
+    Entry {
+        name: "peft",
+        summary: "where it and what is behind it end earliest (Arabnejad 2014)",
+        make: || Box::new(Follow("peft")),
+        planner: Some(|| Arc::new(GraphPlanner(Peft))),
+    },
+    Entry {
+        name: "min-min",
+        summary: "of what is ready that which is complete first",
+        make: || Box::new(Follow("min-min")),
+        planner: Some(|| Arc::new(GraphPlanner(MinMin))),
+    },
+    Entry {
+        name: "max-min",
+        summary: "of what is ready that which is complete last",
+        make: || Box::new(Follow("max-min")),
+        planner: Some(|| Arc::new(GraphPlanner(MaxMin))),
+    },
+    Entry {
+        name: "sufferage",
+        summary: "of what is ready that which loses most by its second best place",
+        make: || Box::new(Follow("sufferage")),
+        planner: Some(|| Arc::new(GraphPlanner(Sufferage))),
+    },
+    Entry {
+        name: "mct",
+        summary: "in order of readiness, each where it is complete first",
+        make: || Box::new(Follow("mct")),
+        planner: Some(|| Arc::new(GraphPlanner(Mct))),
+    },
+    Entry {
+        name: "time-optimised",
+        summary: "the best rule, then a search for less time, or for less of what the graph weighs",
+        make: || Box::new(Follow("time-optimised")),
+        planner: Some(|| Arc::new(GraphPlanner(TimeOptimised))),
+    },
+    Entry {
+        name: "cost-optimised",
+        summary: "the least money, then the least time",
+        make: || Box::new(Follow("cost-optimised")),
+        planner: Some(|| Arc::new(GraphPlanner(CostOptimised))),
+    },
+    Entry {
+        name: "energy-optimised",
+        summary: "the least joules, then the least time",
+        make: || Box::new(Follow("energy-optimised")),
+        planner: Some(|| Arc::new(GraphPlanner(EnergyOptimised))),
     },
 ];
 
 /// All strategies; the first is the default.
 pub fn registry() -> &'static [Entry] {
-    &REGISTRY
+    REGISTRY
 }
 
 /// One of each, for a scheduler.
@@ -84,6 +154,18 @@ pub fn planner(name: &str) -> Option<Arc<dyn Planner>> {
 
 /// The planner of a strategy as benchmarks use it: on instances of public data sets.
 pub fn schedule_planner(name: &str) -> Option<Arc<dyn SchedulePlanner>> {
-    let _ = name;
-    None
+    Some(match name {
+        "heft" => Arc::new(Heft),
+        "cpop" => Arc::new(Cpop),
+        "peft" => Arc::new(Peft),
+        "min-min" => Arc::new(MinMin),
+        "max-min" => Arc::new(MaxMin),
+        "sufferage" => Arc::new(Sufferage),
+        "mct" => Arc::new(Mct),
+        "time-optimised" => Arc::new(TimeOptimised),
+        "cost-optimised" => Arc::new(CostOptimised),
+        "energy-optimised" => Arc::new(EnergyOptimised),
+        "auto" => Arc::new(Auto::default()),
+        _ => return None,
+    })
 }
