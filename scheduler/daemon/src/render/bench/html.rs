@@ -178,12 +178,21 @@ fn charts(out: &mut String, bench: &PlanBench) {
             escape(short(&bench.rows[*begin].instance)),
             escape(&format::counted(bench.rows[*begin].tasks.into(), "task"))
         );
+        // Schedules that are the same are drawn once.
+        let mut groups: Vec<(&Chart, Vec<&str>)> = Vec::new();
         for chart in here {
+            let strategy = bench.rows[chart.row].strategy.as_str();
+            match groups.iter_mut().find(|(known, _)| known.bars == chart.bars) {
+                Some((_, strategies)) => strategies.push(strategy),
+                None => groups.push((chart, vec![strategy])),
+            }
+        }
+        for (chart, strategies) in groups {
             let row = &bench.rows[chart.row];
             let _ = writeln!(
                 out,
                 "<figure><figcaption><b>{}</b> makespan {}{}</figcaption>",
-                escape(&row.strategy),
+                escape(&strategies.join(", ")),
                 escape(&time(row.makespan)),
                 if row.valid { "" } else { " <b class=\"bad\">not valid</b>" }
             );
