@@ -2,6 +2,7 @@
 //! it: what is not in the fact follows from the state by rule.
 
 use crate::policy::{Policy, Size, share_held};
+use crate::replan::Replan;
 use crate::retry::{Verdict, judge};
 use crate::rng::Rng;
 use crate::run::{GraphRun, PlanState, Stop};
@@ -53,6 +54,7 @@ impl Scheduler {
                 let node = spec.id;
                 self.ledger.add_node(spec);
                 self.note_contact(node, false);
+                self.devices_changed(out);
             }
             Event::DeviceSampled { sample, foreign } => {
                 let device = sample.device;
@@ -60,7 +62,14 @@ impl Scheduler {
                     Health::Lost { .. } => true,
                     Health::Ok | Health::Unknown { .. } | Health::Drained => false,
                 };
+                let health = sample.health.clone();
                 let before = self.ledger.note_sample(self.now, *sample, foreign);
+                if before.as_ref().is_some_and(|before| {
+                    std::mem::discriminant(before) != std::mem::discriminant(&health)
+                        && *before != Health::Drained
+                }) {
+                    self.devices_changed(out);
+                }
                 if lost && !matches!(before, Some(Health::Lost { .. })) {
                     self.device_lost(device, out);
                 }
@@ -69,10 +78,12 @@ impl Scheduler {
             Event::DeviceLost { device, why } => {
                 self.ledger.set_health(device, Health::Lost { why });
                 self.device_lost(device, out);
+                self.devices_changed(out);
             }
             Event::NodeLost { node } => {
                 self.ledger.set_up(node, false);
                 self.note_contact(node, true);
+                self.devices_changed(out);
             }
             Event::Planned { graph, revision, plan } => {
                 let Some((run, mut parts)) = self.run_and_parts(graph, out) else { return };
@@ -82,6 +93,7 @@ impl Scheduler {
                 }
                 // The queue is ordered by the plan: everything is taken out under the old order first.
                 run.dequeue_all(&mut parts);
+                run.replan.came(parts.now);
                 run.plan = PlanState::Have(plan);
                 run.enqueue_all(&mut parts);
             }
@@ -154,6 +166,7 @@ impl Scheduler {
             let Some((run, mut parts)) = self.run_and_parts(id, out) else { return };
             run.dequeue_all(&mut parts);
             run.revision += 1;
+            run.replan.ask(now);
             run.plan = PlanState::Wanted;
             let revision = run.revision;
             out.push(Decision::PlanWanted { graph: id, revision });
@@ -246,6 +259,7 @@ impl Scheduler {
             run.waits_since = now;
             run.slots[task as usize].record().placement = Some(placement);
         }
+        self.watch_band(id, false);
     }
 
     fn started(&mut self, id: AttemptId) {
@@ -268,6 +282,7 @@ impl Scheduler {
     fn take_result(&mut self, id: AttemptId, usage: Usage) -> Option<Box<Running>> {
         let now = self.now;
         self.ledger.release(id);
+        self.watch_band(id, true);
         if let Some(run) = self.graphs.get(&id.task.graph)
             && run.is_current(id.task.index, id.attempt)
             && let Some(timeout) = run.graph.function(id.task.index).timeout
@@ -327,6 +342,9 @@ impl Scheduler {
         record.spent.losses_in_a_row = 0;
         run.settle(id.task.index, TaskState::Succeeded, &mut parts);
         run.unpark(id.task.index, &mut parts);
+        if !self.ended_within_band(&running) {
+            self.want_newer_plan(id.task.graph, out);
+        }
         self.conclude(id.task.graph, out);
     }
 
@@ -388,6 +406,7 @@ impl Scheduler {
             }
         }
         run.unpark(task, &mut parts);
+        self.want_newer_plan(id.task.graph, out);
         self.conclude(id.task.graph, out);
     }
 
@@ -522,6 +541,7 @@ impl GraphRun {
     /// A plan that was made for another state of the graph is worth nothing, nor is one under way.
     fn forget_plan(&mut self) {
         self.plan = PlanState::None;
+        self.replan = Replan::default();
         self.revision += 1;
     }
 

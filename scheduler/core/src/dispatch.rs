@@ -93,6 +93,10 @@ impl Scheduler {
         let (Some(patience), Some(run)) = (self.policy.patience, self.graphs.get(&key.graph)) else {
             return false;
         };
+        // Among several users a turn is a turn: who used least does not stand back for smaller tasks.
+        if self.queue.users() > 1 {
+            return true;
+        }
         let often = 1.0 / run.size.share.clamp(1e-3, 1.0);
         run.size.is_known
             && self.now.since(run.waits_since).as_secs_f64() >= patience * often.powi(3) * run.size.length

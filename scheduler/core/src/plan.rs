@@ -23,18 +23,33 @@ pub struct Budget<'a> {
     /// At most this many whole schedules are made.
     pub schedules: u64,
     clock: Option<&'a mut dyn FnMut() -> bool>,
+    on_plan: Option<&'a mut dyn FnMut(f64)>,
 }
 
 impl<'a> Budget<'a> {
     /// A budget of schedules alone.
     pub fn of(schedules: u64) -> Self {
-        Self { schedules, clock: None }
+        Self { schedules, clock: None, on_plan: None }
     }
 
     /// The same with an upper bound: `is_over` tells whether time is over. It is asked about once a
     /// schedule, so it must cost next to nothing.
     pub fn with_clock(schedules: u64, is_over: &'a mut dyn FnMut() -> bool) -> Self {
-        Self { schedules, clock: Some(is_over) }
+        Self { schedules, clock: Some(is_over), on_plan: None }
+    }
+
+    /// Has `on_plan` called with the makespan in seconds of the first plan that a search has: where a
+    /// graph is short, its caller may stop the search earlier.
+    #[must_use]
+    pub fn and_tell(self, on_plan: &'a mut dyn FnMut(f64)) -> Self {
+        Self { on_plan: Some(on_plan), ..self }
+    }
+
+    /// Told by a search as soon as it has a plan, with its makespan in seconds.
+    pub fn has_plan(&mut self, makespan_s: f64) {
+        if let Some(on_plan) = self.on_plan.take() {
+            on_plan(makespan_s);
+        }
     }
 
     /// Whether time is over.

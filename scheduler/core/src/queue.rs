@@ -92,7 +92,7 @@ pub(crate) struct Queue {
     /// The classes by the time since which the oldest graph of each waits, or an earlier time.
     ages: BTreeSet<(Time, u32)>,
     /// The ledger's generation at the last look at the blocked ones.
-    generation: Option<u64>,
+    generation: u64,
     len: usize,
 }
 
@@ -105,6 +105,11 @@ impl Lane {
 impl Queue {
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// How many users have tasks in it.
+    pub(crate) fn users(&self) -> usize {
+        self.lanes.len()
     }
 
     /// The class with this key, new or old.
@@ -200,6 +205,36 @@ impl Queue {
         }
     }
 
+    /// The first graphs in the order of the queue, about so many. Cost: the number asked for and that of the
+    /// classes, whatever the number of tasks.
+    pub(crate) fn first_graphs(&self, about: usize, used: impl Fn(Owner) -> f64) -> Vec<GraphId> {
+        let heads: Vec<(f64, u32)> = self
+            .lanes
+            .iter()
+            .flat_map(|(owner, lane)| {
+                let used = used(*owner);
+                let heads = lane.open.iter().take(about).chain(lane.blocked.iter().take(about));
+                heads.map(move |(_, slot)| (used, *slot))
+            })
+            .collect();
+        let each = (about / heads.len().max(1)).max(16);
+        let mut found = Vec::new();
+        for (used, slot) in heads {
+            let tasks = &self.classes[slot as usize].tasks;
+            let mut next = tasks.first().copied();
+            for _ in 0..each {
+                let Some(key) = next else { break };
+                found.push((key.priority, rank_bits(used), key.size, key.graph));
+                let behind = QueueKey { rank: Reverse(0), index: u32::MAX, ..key };
+                next = tasks.range((Bound::Excluded(behind), Bound::Unbounded)).next().copied();
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found.truncate(about);
+        found.into_iter().map(|(.., graph)| graph).collect()
+    }
+
     /// The head of the class whose oldest graph has waited longest, given since when a graph waits.
     pub(crate) fn oldest(
         &mut self,
@@ -253,11 +288,11 @@ impl Queue {
     /// Looks again at blocked classes if the ledger has changed since the last look, or goes on with a look
     /// that was not over. Returns whether it has changed.
     pub(crate) fn reopen(&mut self, generation: u64) -> bool {
-        if self.generation == Some(generation) {
+        if self.generation == generation {
             self.reopen_more();
             return false;
         }
-        self.generation = Some(generation);
+        self.generation = generation;
         let each = (FIRST / self.lanes.len().max(1)).max(4);
         for lane in self.lanes.values_mut() {
             let behind = lane.blocked.iter().nth(each - 1).copied();

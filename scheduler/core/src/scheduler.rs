@@ -200,6 +200,8 @@ impl Scheduler {
                     self.conclude(task.graph, out);
                 }
             }
+            Timer::Overrun(attempt) => self.overran(attempt, out),
+            Timer::ReplanDue(id) => self.replan_due(at, id, out),
             Timer::PlanOverdue(id, revision) => {
                 let Some((run, mut parts)) = self.run_and_parts(id, out) else { return };
                 if run.is_planning() && run.revision == revision {

@@ -160,6 +160,7 @@ fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
             || name == "env"
             || name == "logs"
             || name == "runs"
+            || name.starts_with("history.")
             || name.starts_with(&format!(".{VERSION}."));
         if !ours {
             return Err(not_ours(path, &format!("it holds `{name}` and no {VERSION} file")));

@@ -150,7 +150,8 @@ impl Entry {
             return;
         };
         // Few runs say little about the ends: half the time and twice it after one, ever less of that later.
-        let doubt = 1.0 + 1.0 / (self.seconds.len() as f64).powf(1.5);
+        let runs = self.seconds.len() as f64;
+        let doubt = 1.0 + 1.0 / (runs * runs.sqrt());
         self.summary = Some((middle, low.min(middle / doubt), high.max(middle * doubt)));
     }
 
@@ -300,34 +301,42 @@ impl Estimates {
             error
         });
         let key = signature::key(graph, task, placement.variant, class);
+        let records = self.changes.is_some();
         let Some(entry) = self.entry(key, || signature::label(graph, task), class) else { return };
-        let mut change = HistoryRow::new(key, "", "");
-        change.runs = 1;
         entry.runs += 1;
         let alarm = entry.drift.look(seconds, &entry.seconds);
         entry.seconds.push(seconds as f32, HISTORY_SAMPLES_MAX);
-        change.seconds.push(seconds as f32);
         if let Some(keep) = alarm {
             entry.seconds.keep_latest(keep);
             entry.drifts = entry.drifts.saturating_add(1);
-            change.seconds = entry.seconds.recent().to_vec();
-            (change.forgets, change.drifts) = (true, 1);
         }
         entry.at_least = 0.0;
         entry.summarise();
-        // Of nothing measured nothing is learned, nor of a prediction that came exactly true.
+        // A window takes no zero; of a prediction that came exactly true a millionth is as good.
+        let error = error.map(|error| (error as f32).max(1e-6));
         if let Some(error) = error {
-            let error = (error as f32).max(1e-6);
             entry.errors.push(error, PEAKS_MAX);
-            change.errors.push(error);
         }
-        let drifted = u64::from(alarm.is_some());
         let reserved = crate::learn::is_learned(graph, task, placement).then_some(placement.memory);
-        let under = entry.take_peaks(usage, reserved, &mut change);
-        self.drifts += drifted;
+        let peaks = entry.take_peaks(usage);
+        let under =
+            peaks.memory.zip(reserved).is_some_and(|(peak, reserved)| f64::from(peak) > reserved.0 as f64);
+        let change = records.then(|| HistoryRow {
+            runs: 1,
+            drifts: u32::from(alarm.is_some()),
+            forgets: alarm.is_some(),
+            seconds: if alarm.is_some() { entry.seconds.recent().to_vec() } else { vec![seconds as f32] },
+            memory: peaks.memory.into_iter().collect(),
+            gpu_memory: peaks.gpu_memory.into_iter().collect(),
+            errors: error.into_iter().collect(),
+            ..HistoryRow::new(key, "", "")
+        });
+        self.drifts += u64::from(alarm.is_some());
         self.memory_underestimates += u64::from(under);
-        self.has_memory |= !change.memory.is_empty() || !change.gpu_memory.is_empty();
-        self.note(change);
+        self.has_memory |= peaks != memory::Peaks::default();
+        if let Some(change) = change {
+            self.note(change);
+        }
     }
 
     /// Takes in an attempt that failed: its time counts for nothing, but a limit that did not suffice is

@@ -8,6 +8,7 @@
 //! before the end of a resource: only the last [`REACH`] are searched.
 
 use super::encoding::{LineSpec, List, ModeRow, Net};
+use super::lifetimes::Held;
 
 /// How many steps before its end a resource is searched for room.
 const REACH: usize = 4096;
@@ -17,7 +18,7 @@ const STRIDE: usize = 2048;
 
 /// What one resource holds over time.
 #[derive(Clone, Debug)]
-enum Line {
+pub(super) enum Line {
     /// One task at a time: disjoint busy intervals that do not touch, ascending.
     Unary(Vec<(f64, f64)>),
     /// From each time on this much is free; ascending, the first at 0.
@@ -45,7 +46,7 @@ impl Line {
     }
 
     /// The first time from `ready` on at which `amount` is free for `seconds`.
-    fn fit(&self, ready: f64, seconds: f64, amount: i64) -> f64 {
+    pub(super) fn fit(&self, ready: f64, seconds: f64, amount: i64) -> f64 {
         match self {
             Self::Unary(busy) => {
                 let first =
@@ -79,7 +80,30 @@ impl Line {
         }
     }
 
-    fn take(&mut self, start: f64, end: f64, amount: i64) {
+    /// Until when less than this is free within a stretch of time, at the latest; `None` where it always is.
+    pub(super) fn blocked(&self, from: f64, to: f64, amount: i64) -> Option<f64> {
+        let Self::Shared(free) = self else { return None };
+        let first = free.partition_point(|(time, _)| *time <= from).saturating_sub(1);
+        let mut until = None;
+        for (step, (time, has)) in free.iter().enumerate().skip(first) {
+            if *time >= to {
+                break;
+            }
+            if *has < amount {
+                until = Some(free.get(step + 1).map_or(f64::INFINITY, |(time, _)| *time));
+            }
+        }
+        until
+    }
+
+    /// Gives back what was taken without an end.
+    pub(super) fn free(&mut self, from: f64, amount: i64) {
+        if let Self::Shared(free) = self {
+            take(free, from, f64::INFINITY, -amount);
+        }
+    }
+
+    pub(super) fn take(&mut self, start: f64, end: f64, amount: i64) {
         if end <= start {
             return;
         }
@@ -131,19 +155,17 @@ fn take(free: &mut Vec<(f64, i64)>, start: f64, end: f64, amount: i64) {
 
 /// Which tasks choose their mode.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Choose<'a> {
+pub(crate) enum Choose {
     /// None.
     No,
     /// All.
     All,
-    /// Those marked.
-    Marked(&'a [bool]),
 }
 
 /// The arrays of the serial scheme, used again for each schedule.
 #[derive(Debug)]
 pub(crate) struct Sgs {
-    lines: Vec<Line>,
+    pub(super) lines: Vec<Line>,
     /// For each task, its start.
     pub(crate) start: Vec<f64>,
     /// For each task, its end.
@@ -153,8 +175,10 @@ pub(crate) struct Sgs {
     /// For each gather and place, when all of it is there.
     seen: Vec<f64>,
     ready: Vec<f64>,
-    /// For each task, the place where its value is.
-    place: Vec<u32>,
+    /// For each task, the place where it runs.
+    pub(super) place: Vec<u32>,
+    /// What values hold, where they cost memory.
+    pub(super) held: Held,
 }
 
 impl Sgs {
@@ -171,6 +195,7 @@ impl Sgs {
             seen: vec![0.0; (net.nodes - net.tasks) as usize * net.places],
             ready: vec![0.0; net.places],
             place: vec![0; net.tasks as usize],
+            held: Held::default(),
         }
     }
 
@@ -180,12 +205,15 @@ impl Sgs {
         &mut self,
         net: &Net<'_>,
         list: &mut List,
-        choose: Choose<'_>,
+        choose: Choose,
         limit: f64,
         is_over: &mut dyn FnMut() -> bool,
     ) -> f64 {
         for (line, spec) in self.lines.iter_mut().zip(&net.lines) {
             line.clear(spec);
+        }
+        if let Some(values) = &net.values {
+            return self.run_with_values(net, values, list, choose, limit, is_over);
         }
         let mut makespan = 0.0_f64;
         for (at, node) in list.order.iter().copied().enumerate() {
@@ -197,12 +225,7 @@ impl Sgs {
                 continue;
             }
             let task = node as usize;
-            let is_free = match choose {
-                Choose::No => false,
-                Choose::All => true,
-                Choose::Marked(marked) => marked[task],
-            };
-            let (row, start) = if is_free {
+            let (row, start) = if matches!(choose, Choose::All) {
                 self.earliest(net, node)
             } else {
                 let row = list.mode[task];
@@ -228,7 +251,7 @@ impl Sgs {
     }
 
     /// When all inputs of a task can be at a place.
-    fn ready_at(&self, net: &Net<'_>, task: u32, place: u32) -> f64 {
+    pub(super) fn ready_at(&self, net: &Net<'_>, task: u32, place: u32) -> f64 {
         let mut ready = net.instance.earliest(task);
         for edge in net.parents(task) {
             let there = if edge.node < net.tasks {
@@ -265,7 +288,7 @@ impl Sgs {
         (best.0, best.1)
     }
 
-    fn fit(&self, net: &Net<'_>, mode: &ModeRow, ready: f64) -> f64 {
+    pub(super) fn fit(&self, net: &Net<'_>, mode: &ModeRow, ready: f64) -> f64 {
         let takes = net.takes_of(mode);
         let mut at = ready;
         loop {
@@ -279,7 +302,7 @@ impl Sgs {
         }
     }
 
-    fn gather(&mut self, net: &Net<'_>, node: u32) {
+    pub(super) fn gather(&mut self, net: &Net<'_>, node: u32) {
         let first = (node - net.tasks) as usize * net.places;
         for place in 0..net.places {
             self.seen[first + place] = net

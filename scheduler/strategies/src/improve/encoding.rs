@@ -6,6 +6,7 @@
 //! another one that the same modes take is always used to a larger fraction. Schedules are the same
 //! without it, and a decoder looks at half as many.
 
+use super::lifetimes::Values;
 use crate::planning::{Edge, Instance, Schedule};
 
 /// Above this many resources no pair of them is compared.
@@ -67,6 +68,8 @@ pub(crate) struct Net<'a> {
     pub(crate) tail: Vec<f64>,
     /// The same from a task's end.
     pub(crate) behind: Vec<f64>,
+    /// Who reads what, where values cost memory.
+    pub(crate) values: Option<Values>,
     /// All nodes, parents first.
     pub(crate) topological: Vec<u32>,
     /// For each node its position there.
@@ -127,6 +130,7 @@ impl<'a> Net<'a> {
             is_chain,
             tail: Vec::new(),
             behind: Vec::new(),
+            values: None,
             topological: instance.topological(),
             rank: vec![0; instance.nodes() as usize],
         };
@@ -151,6 +155,7 @@ impl<'a> Net<'a> {
             }
             net.kind_start.push(net.modes.len() as u32);
         }
+        net.values = Values::of(instance, net.places, &line_of);
         net.measure();
         net
     }
@@ -335,6 +340,11 @@ impl Usage {
                 usage.most[resource] += u128::from(*most) * tasks[at];
             }
         }
+        // A memory of values is held by many at once, and for longer than any mode says.
+        for memory in instance.value_memory.iter().flatten() {
+            usage.one_unary_each = false;
+            usage.unary[*memory as usize] = false;
+        }
         usage.one_unary_each &= (0..resources).all(|at| usage.users[at] == 0 || usage.unary[at]);
         usage
     }
@@ -351,11 +361,14 @@ impl Usage {
                     && (is_held[at] || self.most[at] > u128::from(instance.resources[at].capacity))
             })
             .collect();
+        for memory in instance.value_memory.iter().flatten() {
+            keep[*memory as usize] = true;
+        }
         if self.fractions.is_empty() {
             return keep;
         }
         for at in 0..resources {
-            if !keep[at] || is_held[at] {
+            if !keep[at] || is_held[at] || instance.value_memory.contains(&Some(at as u32)) {
                 continue;
             }
             let is_below = |other: usize| self.fractions.iter().all(|row| row[at] <= row[other]);

@@ -50,7 +50,7 @@ impl Tails {
         self.line.resize((nodes / BLOCK + 1) * lines, 0.0);
         self.now.clear();
         self.now.resize(lines, 0.0);
-        if nodes % BLOCK == 0 {
+        if nodes.is_multiple_of(BLOCK) {
             let at = nodes / BLOCK * lines;
             self.line[at..at + lines].fill(0.0);
         }

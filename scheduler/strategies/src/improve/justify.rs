@@ -26,6 +26,7 @@ pub(crate) fn reversed(instance: &Instance) -> Instance {
         transfers,
         earliest: Vec::new(),
         occupied: Vec::new(),
+        value_memory: Vec::new(),
         ..instance.clone()
     }
 }

@@ -10,12 +10,15 @@ mod decoder;
 mod encoding;
 mod insertion;
 mod justify;
+mod lifetimes;
 mod moves;
 mod objective;
 mod portfolio;
 mod search;
 mod seeds;
 mod single;
+#[cfg(test)]
+mod tests;
 mod why;
 
 use crate::planning::{Instance, PlanOptions, Schedule, lower_bound};
@@ -26,6 +29,9 @@ pub(crate) use objective::Goal;
 use objective::{Objective, Parts, parts};
 use portfolio::Portfolio;
 use search::{Meter, Solution, Walk};
+
+/// Above this many tasks nothing is pushed to the right.
+const TURNED_MAX: u32 = 20_000;
 
 /// Finds the best schedule for a goal that the budget allows.
 pub(crate) fn improve(
@@ -44,13 +50,19 @@ pub(crate) fn improve(
     let net = Net::new(instance, &|kind, mode| allowed[kind][mode]);
     let mut meter = Meter::new(budget);
     let mut portfolio = Portfolio::new(&net, options);
-    let mut begin =
-        Begin { sgs: Sgs::new(&net), objective: Objective::new(&goal.weights(), &Parts::default()) };
+    let turns = !net.is_chain && instance.earliest.is_empty() && instance.tasks() <= TURNED_MAX;
+    let turned = turns.then(|| justify::reversed(instance));
+    let back = turned.as_ref().map(|turned| Net::new(turned, &|kind, mode| allowed[kind][mode]));
+    let mut begin = Begin {
+        sgs: Sgs::new(&net),
+        back: back.as_ref().map(|back| (back, Sgs::new(back))),
+        objective: Objective::new(&goal.weights(), &Parts::default()),
+    };
 
     // By makespan first: what the best rule comes to is what the parts are measured in.
     let rules = portfolio.rules(meter.total, &mut meter);
     let mut solutions: Vec<Solution> = rules.iter().filter_map(|rule| begin.raw(&net, rule)).collect();
-    solutions.extend(portfolio.orders(&mut begin.sgs, &begin.objective, &mut meter));
+    solutions.extend(portfolio.orders(&mut begin.sgs, &begin.objective, solutions.is_empty(), &mut meter));
     let Some(best) = least(&solutions) else { return Schedule::default() };
     let reference = parts(&net, &best.list, &best.start, &best.end);
     begin.objective = Objective::new(&goal.weights(), &reference);
@@ -63,10 +75,8 @@ pub(crate) fn improve(
     let bound = lower_bound(instance);
     let enough = if begin.objective.is_time() { bound * (1.0 + 1e-9) } else { f64::NEG_INFINITY };
     let mut walk = Walk::new(&net, begin.objective, best, options.seed);
-    let turned = (!net.is_chain && instance.earliest.is_empty()).then(|| justify::reversed(instance));
-    let back = turned.as_ref().map(|turned| Net::new(turned, &|kind, mode| allowed[kind][mode]));
     for solution in &solutions {
-        begin.tighten(&net, back.as_ref(), &mut walk, solution, &mut meter);
+        begin.tighten(&net, &mut walk, solution, &mut meter);
     }
     drop(solutions);
     walk.run(enough, &mut meter, &mut |walk, meter| {
@@ -76,39 +86,47 @@ pub(crate) fn improve(
             }
         }
         let best = walk.best.clone();
-        begin.tighten(&net, back.as_ref(), walk, &best, meter);
+        begin.tighten(&net, walk, &best, meter);
     });
-    for rule in portfolio.rules(u64::MAX, &mut meter) {
+    let left = if walk.best.value > enough { u64::MAX } else { 0 };
+    for rule in portfolio.rules(left, &mut meter) {
         if let Some(solution) = begin.raw(&net, &rule) {
             walk.offer(solution);
         }
     }
     let best = walk.best;
     let mut schedule = net.schedule(&best.list, &best.start, &best.end);
+    schedule.moved = best.moved;
     schedule.schedules = meter.made;
     schedule.why = why::sentence(&portfolio.made, begun_with, best.value, &schedule, bound);
     schedule
 }
 
 /// What solutions are made with before the walk.
-struct Begin {
+struct Begin<'n> {
     sgs: Sgs,
+    /// The reversed instance, where pushing to the right may help.
+    back: Option<(&'n Net<'n>, Sgs)>,
     objective: Objective,
 }
 
-impl Begin {
-    /// The schedule of a rule as it is. `None` where it uses modes that the goal does not allow.
-    fn raw(&self, net: &Net<'_>, schedule: &Schedule) -> Option<Solution> {
+impl Begin<'_> {
+    /// The schedule of a rule as it is; made again where values cost memory, of which rules know nothing.
+    /// `None` where it uses modes that the goal does not allow.
+    fn raw(&mut self, net: &Net<'_>, schedule: &Schedule) -> Option<Solution> {
         let list = net.list_of(schedule)?;
+        if net.values.is_some() {
+            return Solution::of(net, &mut self.sgs, &self.objective, list, Choose::No, &mut || false);
+        }
         let value = self.objective.value(net, &list, &schedule.start, &schedule.end);
-        Some(Solution { list, start: schedule.start.clone(), end: schedule.end.clone(), value })
+        let (start, end) = (schedule.start.clone(), schedule.end.clone());
+        Some(Solution { list, start, end, value, moved: Vec::new() })
     }
 
     /// Makes a solution again with insertion, and by forward-backward improvement as long as that helps.
     fn tighten(
         &mut self,
         net: &Net<'_>,
-        back: Option<&Net<'_>>,
         walk: &mut Walk<'_, '_>,
         from: &Solution,
         meter: &mut Meter<'_, '_>,
@@ -123,8 +141,8 @@ impl Begin {
         else {
             return;
         };
-        while let Some(back) = back.filter(|_| meter.take(2 * nodes)) {
-            let list = justify::to_the_right(net, back, &mut self.sgs, &solution.list, &solution.end);
+        while let Some((back, sgs)) = self.back.as_mut().filter(|_| meter.take(2 * nodes)) {
+            let list = justify::to_the_right(net, back, sgs, &solution.list, &solution.end);
             let again =
                 Solution::of(net, &mut self.sgs, &self.objective, list, Choose::No, &mut || meter.is_over());
             match again {

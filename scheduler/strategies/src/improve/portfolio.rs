@@ -75,6 +75,7 @@ impl<'n, 'i> Portfolio<'n, 'i> {
             if let Some(rule) = crate::schedule_planner(name) {
                 let options = PlanOptions { mean_comm: *mean_comm, ..self.options };
                 let schedule = rule.schedule(self.net.instance, &options, &mut Budget::of(0));
+                meter.has_plan(schedule.makespan);
                 self.made.push((name, schedule.makespan));
                 found.push(schedule);
             }
@@ -82,11 +83,12 @@ impl<'n, 'i> Portfolio<'n, 'i> {
         found
     }
 
-    /// Solutions of our own orders, each task where it ends first.
+    /// Solutions of our own orders, each task where it ends first; one at least where there `must` be.
     pub(crate) fn orders(
         &mut self,
         sgs: &mut Sgs,
         objective: &Objective,
+        must: bool,
         meter: &mut Meter<'_, '_>,
     ) -> Vec<Solution> {
         let mut found = Vec::new();
@@ -102,7 +104,7 @@ impl<'n, 'i> Portfolio<'n, 'i> {
             }
             let list = seeds::by_rank(self.net, &rank, 0.0, &mut Rng::new(0));
             // One is always made: there may be no rule whose modes the goal allows.
-            let must = found.is_empty();
+            let must = must && found.is_empty();
             found.extend(Solution::of(self.net, sgs, objective, list, Choose::All, &mut || {
                 !must && meter.is_over()
             }));

@@ -12,6 +12,7 @@ use super::encoding::{List, Net};
 use super::insertion::Tails;
 use super::moves::{Critical, Move, Order};
 use super::objective::Objective;
+use crate::planning::Moved;
 use dunnage_core::{Budget, Rng};
 
 /// Nodes decoded between two looks at the clock.
@@ -33,6 +34,11 @@ pub(crate) struct Meter<'a, 'b> {
 impl<'a, 'b> Meter<'a, 'b> {
     pub(crate) fn new(budget: &'a mut Budget<'b>) -> Self {
         Self { left: budget.schedules, budget, made: 0, total: 0, work: 0, over: false }
+    }
+
+    /// Tells the caller how long the first plan takes.
+    pub(crate) fn has_plan(&mut self, makespan: f64) {
+        self.budget.has_plan(makespan);
     }
 
     /// Whether the clock lets another rule be made; the first one always is.
@@ -75,6 +81,8 @@ pub(crate) struct Solution {
     pub(crate) start: Vec<f64>,
     pub(crate) end: Vec<f64>,
     pub(crate) value: f64,
+    /// What leaves a memory early.
+    pub(crate) moved: Vec<Moved>,
 }
 
 impl Solution {
@@ -84,7 +92,7 @@ impl Solution {
         sgs: &mut Sgs,
         objective: &Objective,
         mut list: List,
-        choose: Choose<'_>,
+        choose: Choose,
         is_over: &mut dyn FnMut() -> bool,
     ) -> Option<Self> {
         if sgs.run(net, &mut list, choose, f64::INFINITY, is_over) == f64::INFINITY {
@@ -93,7 +101,13 @@ impl Solution {
         // In the order of starts nothing starts later, and moves between neighbours mean more.
         net.sort_by_start(&mut list, &sgs.start);
         let value = objective.value(net, &list, &sgs.start, &sgs.end);
-        Some(Self { list, start: sgs.start.clone(), end: sgs.end.clone(), value })
+        Some(Self {
+            list,
+            start: sgs.start.clone(),
+            end: sgs.end.clone(),
+            value,
+            moved: sgs.held.moved.clone(),
+        })
     }
 }
 
@@ -215,6 +229,9 @@ impl<'n, 'i> Walk<'n, 'i> {
             self.best.list.mode.copy_from_slice(&self.order.list.mode);
             self.best.start.copy_from_slice(start);
             self.best.end.copy_from_slice(end);
+            if let Decoder::Sgs(sgs) = &self.decoder {
+                self.best.moved.clone_from(&sgs.held.moved);
+            }
         }
     }
 

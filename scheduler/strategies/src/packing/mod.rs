@@ -12,6 +12,7 @@ pub(crate) mod online;
 mod policy;
 mod shape;
 mod tree;
+mod waste;
 mod workload;
 
 pub use auto_fit::Weights;

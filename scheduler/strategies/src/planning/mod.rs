@@ -14,6 +14,7 @@ mod profile;
 pub(crate) mod ranks;
 mod schedule;
 pub(crate) mod table;
+mod tails;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timeline;
@@ -22,5 +23,5 @@ mod to_plan;
 pub use bounds::lower_bound;
 pub use from_problem::{Planned, from_problem};
 pub use instance::{Device, Edge, Instance, Kind, Mode, Occupied, Resource, Rows, Transfers};
-pub use schedule::{MeanComm, PlanError, PlanOptions, Schedule, SchedulePlanner};
+pub use schedule::{MeanComm, Moved, PlanError, PlanOptions, Schedule, SchedulePlanner};
 pub use to_plan::{GraphPlanner, to_plan};
