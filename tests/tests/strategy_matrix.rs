@@ -76,7 +76,7 @@ fn shapes() -> Vec<(&'static str, Vec<F>)> {
     });
     let sized = |task: F, mib: u64| {
         task.with(|spec| {
-            spec.outputs = vec![OutputSpec { kind: OutputKind::File, size: Some(Bytes(mib * MIB)) }]
+            spec.outputs = vec![OutputSpec { kind: OutputKind::File, size: Some(Bytes(mib * MIB)) }];
         })
     };
     vec![
@@ -225,7 +225,9 @@ fn stg(rng: &mut Rng, tasks: usize, processors: u64) -> Case {
             [] => vec!["0".to_owned()],
             some => some.iter().map(|parent| (parent + 1).to_string()).collect(),
         };
-        parents.iter().for_each(|parent| is_leaf[*parent] = false);
+        for parent in parents {
+            is_leaf[*parent] = false;
+        }
         let _ = writeln!(text, "{} {} {} {}", task + 1, rng.below(9), list.len(), list.join(" "));
     }
     let leaves: Vec<String> =
