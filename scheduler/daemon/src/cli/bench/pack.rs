@@ -89,6 +89,8 @@ pub(crate) fn pack(context: &Context, args: &PackArgs) -> Result<i32, Failure> {
     }
     let mut rows = Vec::new();
     for policy in policies {
+        // A baseline that takes the tightest of all nodes would be none.
+        let tie = if asked.contains(&policy) { tie } else { Tie::Random };
         for seed in seeds.clone() {
             let options = PackOptions { policy, tie, seed, node_order, target: args.target, knowledge };
             let report = replay(&nodes, &pods, &options, &mut nanoseconds).map_err(|error| {

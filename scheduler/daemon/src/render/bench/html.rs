@@ -18,7 +18,6 @@ const LANES_MAX: usize = 64;
 
 /// The size of a chart, in its own units.
 const WIDTH: f64 = 1000.0;
-const LABEL: f64 = 92.0;
 const LANE: f64 = 18.0;
 const AXIS: f64 = 22.0;
 
@@ -80,8 +79,8 @@ fn standing_table(out: &mut String, bench: &PlanBench) {
 fn matrix(out: &mut String, bench: &PlanBench) {
     let order: Vec<String> = standings(bench).into_iter().map(|standing| standing.strategy).collect();
     out.push_str(
-        "<section><h2>Makespans</h2><p>The darker, the further from the best of the row; a dot marks the \
-         best, a ring what meets the lower bound.</p><div class=\"scroll tall\"><table class=\"matrix\"><thead><tr><th>instance</th>\
+        "<section><h2>Makespans</h2><p>The stronger the colour, the further from the best of the row; a dot \
+         marks the best, a ring what meets the lower bound.</p><div class=\"scroll tall\"><table class=\"matrix\"><thead><tr><th>instance</th>\
          <th>tasks</th><th>bound</th>",
     );
     for strategy in &order {
@@ -178,12 +177,21 @@ fn charts(out: &mut String, bench: &PlanBench) {
             escape(short(&bench.rows[*begin].instance)),
             escape(&format::counted(bench.rows[*begin].tasks.into(), "task"))
         );
+        // Schedules that are the same are drawn once.
+        let mut groups: Vec<(&Chart, Vec<&str>)> = Vec::new();
         for chart in here {
+            let strategy = bench.rows[chart.row].strategy.as_str();
+            match groups.iter_mut().find(|(known, _)| known.bars == chart.bars) {
+                Some((_, strategies)) => strategies.push(strategy),
+                None => groups.push((chart, vec![strategy])),
+            }
+        }
+        for (chart, strategies) in groups {
             let row = &bench.rows[chart.row];
             let _ = writeln!(
                 out,
                 "<figure><figcaption><b>{}</b> makespan {}{}</figcaption>",
-                escape(&row.strategy),
+                escape(&strategies.join(", ")),
                 escape(&time(row.makespan)),
                 if row.valid { "" } else { " <b class=\"bad\">not valid</b>" }
             );
@@ -201,11 +209,12 @@ fn charts(out: &mut String, bench: &PlanBench) {
 fn gantt(out: &mut String, chart: &Chart, span: f64, bound: f64) {
     let lanes = chart.lanes.len().clamp(1, LANES_MAX);
     let height = lanes as f64 * LANE + AXIS;
-    let scale = if span > 0.0 { (WIDTH - LABEL - 8.0) / span } else { 0.0 };
+    let label = if chart.lanes.iter().all(String::is_empty) { 8.0 } else { 92.0 };
+    let scale = if span > 0.0 { (WIDTH - label - 8.0) / span } else { 0.0 };
     let _ = write!(out, "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"Gantt chart\">");
     let plot = lanes as f64 * LANE;
     for tick in ticks(span) {
-        let x = LABEL + tick * scale;
+        let x = label + tick * scale;
         let _ = write!(
             out,
             "<path class=\"grid\" d=\"M{x:.1} 0V{plot}\"/><text class=\"tick\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
@@ -217,9 +226,9 @@ fn gantt(out: &mut String, chart: &Chart, span: f64, bound: f64) {
         let y = at as f64 * LANE;
         let _ = write!(
             out,
-            "<path class=\"lane\" d=\"M{LABEL} {:.1}H{WIDTH}\"/><text class=\"name\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+            "<path class=\"lane\" d=\"M{label} {:.1}H{WIDTH}\"/><text class=\"name\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
             y + LANE,
-            LABEL - 8.0,
+            label - 8.0,
             y + LANE - 5.0,
             escape(name)
         );
@@ -230,7 +239,7 @@ fn gantt(out: &mut String, chart: &Chart, span: f64, bound: f64) {
             hidden += 1;
             continue;
         }
-        let (x, wide) = (LABEL + start * scale, ((end - start) * scale).max(0.4));
+        let (x, wide) = (label + start * scale, ((end - start) * scale).max(0.4));
         let y = f64::from(*lane) * LANE + 2.0;
         let _ = write!(
             out,
@@ -252,7 +261,7 @@ fn gantt(out: &mut String, chart: &Chart, span: f64, bound: f64) {
             );
         }
     }
-    let x = LABEL + bound * scale;
+    let x = label + bound * scale;
     let _ = write!(
         out,
         "<path class=\"bound\" d=\"M{x:.1} 0V{plot}\"><title>no schedule is shorter than this</title></path></svg>"
