@@ -34,7 +34,7 @@ pub fn metrics_markdown() -> String {
          | GPUs | {} x G |\n\
          | nodes | {} x N |\n\
          | running tasks | {} for each pair of a running task and a GPU it holds, and {TASK_SERIES_MAX} such pairs |\n\
-         | all others | 80 + S |\n\n\
+         | all others | 105 + S |\n\n\
          The scheduler runs at most 1,024 attempts at once. Values of labels are cut at {LABEL_CHARS_MAX} \
          characters; the name of a task that is cut ends with `~` and its index, so that it stays its own.",
         series_of(CollectorName::Gpu),
@@ -86,6 +86,7 @@ const fn title(collector: CollectorName) -> &'static str {
         CollectorName::Task => "Running tasks (collector `task`)",
         CollectorName::Queue => "Queue (collector `queue`)",
         CollectorName::Scheduler => "Scheduler (collector `scheduler`)",
+        CollectorName::Estimates => "Predictions (collector `estimates`)",
         CollectorName::Process => "The daemon's process (collector `process`)",
         CollectorName::Collector => "The collectors themselves",
     }

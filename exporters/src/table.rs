@@ -60,6 +60,8 @@ pub enum CollectorName {
     Queue,
     /// What the scheduler has done.
     Scheduler,
+    /// How well predictions come true.
+    Estimates,
     /// The daemon's own process.
     Process,
     /// How the collectors themselves do.
@@ -132,6 +134,8 @@ metrics! {
     NODE_MEMORY_ALLOCATED = Gauge("dunnage_node_memory_allocated_bytes", Bytes, ["node"], Node);
     /// RAM that is not available, whoever uses it.
     NODE_MEMORY_USED = Gauge("dunnage_node_memory_used_bytes", Bytes, ["node"], Node);
+    /// RAM that processes use which are not ours.
+    NODE_MEMORY_UNACCOUNTED = Gauge("dunnage_node_memory_unaccounted_bytes", Bytes, ["node"], Node);
 
     /// What a GPU or MIG instance is; always 1.
     GPU_INFO = Info("dunnage_gpu_info", None,
@@ -199,6 +203,23 @@ metrics! {
     /// How old the snapshot is from which this page was made.
     SNAPSHOT_AGE = Gauge("dunnage_snapshot_age_seconds", Seconds, [], Scheduler);
 
+    /// Attempts that succeeded and had been predicted, by what the prediction rested on.
+    PREDICTIONS = Counter("dunnage_predictions_total", None, ["basis"], Estimates);
+    /// Those of them that took within a fifth of what was predicted.
+    PREDICTIONS_NEAR = Counter("dunnage_predictions_near_total", None, ["basis"], Estimates);
+    /// Median distance of actual / predicted from 1 over the latest 256 of them; absent before the first.
+    PREDICTION_ERROR = Gauge("dunnage_prediction_error_ratio", Ratio, ["basis"], Estimates);
+    /// Signatures (function, class of device, size of input) of which earlier runs are remembered.
+    ESTIMATE_SIGNATURES = Gauge("dunnage_estimate_signatures", None, [], Estimates);
+    /// Attempts placed where nothing was known yet, to learn.
+    EXPLORATIONS = Counter("dunnage_explorations_total", None, [], Estimates);
+    /// How often the times of a signature were found to have changed for good.
+    ESTIMATE_DRIFTS = Counter("dunnage_estimate_drifts_total", None, [], Estimates);
+    /// Attempts that used more RAM than was reserved by what earlier runs used.
+    MEMORY_UNDERESTIMATES = Counter("dunnage_memory_underestimates_total", None, [], Estimates);
+    /// Measured times that were zero or absurdly long, and were not learned from.
+    REFUSED_SAMPLES = Counter("dunnage_refused_samples_total", None, [], Estimates);
+
     /// CPU time that the daemon has used, user and system.
     PROCESS_CPU = Counter("process_cpu_seconds_total", Seconds, [], Process);
     /// RAM that the daemon holds.
@@ -244,13 +265,14 @@ impl Unit {
 
 impl CollectorName {
     /// Every collector, in the order of the page.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Build,
         Self::Node,
         Self::Gpu,
         Self::Task,
         Self::Queue,
         Self::Scheduler,
+        Self::Estimates,
         Self::Process,
         Self::Collector,
     ];
@@ -264,6 +286,7 @@ impl CollectorName {
             Self::Task => "task",
             Self::Queue => "queue",
             Self::Scheduler => "scheduler",
+            Self::Estimates => "estimates",
             Self::Process => "process",
             Self::Collector => "collector",
         }

@@ -1,6 +1,7 @@
 //! One file a collector.
 
 mod build;
+mod estimates;
 mod gpu;
 mod node;
 mod process;
@@ -19,6 +20,7 @@ pub(crate) fn all() -> Vec<Box<dyn Collector>> {
         Box::new(task::Tasks),
         Box::new(queue::Queue),
         Box::new(scheduler::Scheduler),
+        Box::new(estimates::Estimates),
         Box::new(process::Process),
     ]
 }

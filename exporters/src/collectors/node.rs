@@ -4,7 +4,7 @@ use crate::collector::{CollectError, Collector, Input};
 use crate::families::Families;
 use crate::table::{
     CollectorName, NODE_CPU_ALLOCATED, NODE_CPU_BUSY, NODE_CPU_CORES, NODE_INFO, NODE_MEMORY_ALLOCATED,
-    NODE_MEMORY_TOTAL, NODE_MEMORY_USED, NODE_UP,
+    NODE_MEMORY_TOTAL, NODE_MEMORY_UNACCOUNTED, NODE_MEMORY_USED, NODE_UP,
 };
 use dunnage_model::{DeviceId, DeviceRow, Health, MilliCores, NodeSpec};
 
@@ -42,6 +42,7 @@ fn one(node: &NodeSpec, row: Option<&DeviceRow>, out: &mut Families) {
     if let (true, Some((_, sample))) = (up, &row.sample) {
         out.add_known(&NODE_CPU_BUSY, label, sample.busy);
         out.add_known(&NODE_MEMORY_USED, label, sample.memory_used.map(|bytes| bytes.0 as f64));
+        out.add_known(&NODE_MEMORY_UNACCOUNTED, label, sample.memory_used.map(|_| row.foreign.0 as f64));
     }
 }
 

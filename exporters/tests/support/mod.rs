@@ -2,8 +2,9 @@
 
 use dunnage_exporters::{BuildInfo, Exporter, ProcessInfo};
 use dunnage_model::{
-    Attempt, Basis, Bytes, DeviceId, DeviceRow, DeviceSample, GpuGrant, GraphId, GraphRow, GraphState,
-    Health, MilliCores, MilliShare, NodeId, NodeSpec, Owner, RunningRow, Snapshot, TaskCounts, Time, Totals,
+    Attempt, Basis, Bytes, DeviceId, DeviceRow, DeviceSample, EstimateSummary, GpuGrant, GraphId, GraphRow,
+    GraphState, Health, MilliCores, MilliShare, NodeId, NodeSpec, Owner, PredictionRow, RunningRow, Snapshot,
+    TaskCounts, Time, Totals,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -141,6 +142,17 @@ pub(crate) fn two_gpus() -> Snapshot {
             stale_plans: 2,
             refused_proposals: 0,
             quarantined_graphs: 0,
+        },
+        estimates: EstimateSummary {
+            signatures: 3,
+            predictions: vec![
+                PredictionRow { basis: "history", ended: 10, near: 9, median_error: Some(0.0625) },
+                PredictionRow { basis: "declaration", ended: 4, near: 1, median_error: None },
+            ],
+            explorations: 1,
+            drifts: 2,
+            memory_underestimates: 1,
+            refused_samples: 0,
         },
         tasks: TaskCounts {
             functions: 25,

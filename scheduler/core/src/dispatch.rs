@@ -1,23 +1,57 @@
 //! Offers ready tasks to their strategies, in order, and writes down what the ledger accepts.
 
+use crate::estimate::Estimate;
 use crate::queue::{ClassId, QueueKey};
 use crate::rng::Rng;
-use crate::run::GraphRun;
 use crate::scheduler::Scheduler;
 use crate::strategy::{Candidate, Proposal, View};
-use dunnage_model::{Attempt, Decision, DeviceId, GraphId, NodeId, Placement, Request};
+use dunnage_model::{Attempt, Decision, DeviceId, GraphId, NodeId, Placement, Request, Time};
 
 /// At most this many attempts are placed at once, whatever they ask for: functions that need no core
 /// would otherwise all be handed to the engine together.
 const RUNNING_MAX: usize = 1024;
 
+/// At most so many that starve are looked at for one event.
+const HELPED_MAX: usize = 32;
+
+/// What became of an offer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Offer {
+    /// The task left the queue.
+    Taken,
+    /// It fits, and its strategy waits for something better, or what is free is kept for another.
+    WantsAnother,
+    /// It fits nowhere now.
+    DoesNotFit,
+}
+
 impl Scheduler {
     pub(crate) fn dispatch(&mut self, out: &mut Vec<Decision>) {
-        self.queue.reopen(self.ledger.generation);
+        // Room is kept for one that is in the queue no more: those it blocked get another chance.
+        if self.reservation.as_ref().is_some_and(|kept| !self.queue.contains(kept.class, kept.key)) {
+            self.reservation = None;
+            self.given_up += 1;
+        }
+        if self.queue.reopen(self.ledger.generation + self.given_up) {
+            self.reservation = None;
+            self.help_the_starving(out);
+        }
         loop {
             while self.ledger.holdings().len() < RUNNING_MAX {
-                let Some((key, class)) = self.queue.first_open() else { break };
-                self.offer(key, class, out);
+                let Some((key, class)) = self.queue.first_open(|owner| self.fair.used(owner)) else { break };
+                match self.offer(key, class, out) {
+                    Offer::Taken => {}
+                    Offer::WantsAnother => self.queue.block(class),
+                    Offer::DoesNotFit => {
+                        if !self.policy.skips {
+                            return;
+                        }
+                        self.queue.block(class);
+                        if self.reservation.is_none() && self.is_patience_over(key) {
+                            self.reserve_for(key, class, false);
+                        }
+                    }
+                }
             }
             // Where nothing runs, no release will come that gives those further behind their turn.
             if self.ledger.holdings().len() > 0 || !self.queue.reopen_more() {
@@ -26,23 +60,83 @@ impl Scheduler {
         }
     }
 
-    /// One task is placed, or its class is set aside, or it is taken out of the queue: each makes the
-    /// list of open classes shorter, so `dispatch` ends.
-    fn offer(&mut self, key: QueueKey, class: ClassId, out: &mut Vec<Decision>) {
+    /// Those that have waited too long go before all others, in the order in which they began to wait. For
+    /// the first that does not fit, room is kept.
+    fn help_the_starving(&mut self, out: &mut Vec<Decision>) {
+        let Some(guard) = self.policy.guard else { return };
+        let bound = self.load.bound(guard, self.now);
+        // Since when the starving wait.
+        let Some(before) = self.now.0.checked_sub(bound.0).map(Time) else { return };
+        for _ in 0..HELPED_MAX {
+            if self.ledger.holdings().len() >= RUNNING_MAX {
+                return;
+            }
+            let graphs = &self.graphs;
+            let since = |graph| graphs.get(&graph).map_or(Time::ZERO, |run| run.waits_since);
+            let Some((key, class)) = self.queue.oldest(before, since) else { return };
+            match self.offer(key, class, out) {
+                Offer::Taken => {}
+                Offer::DoesNotFit if self.reserve_for(key, class, true) => return self.queue.block(class),
+                Offer::WantsAnother | Offer::DoesNotFit => {
+                    // Nothing that ends will let it start: it waits from now on, and the next may be helped.
+                    if let Some(run) = self.graphs.get_mut(&key.graph) {
+                        run.waits_since = self.now;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a task that does not fit has waited long enough for others to make way.
+    fn is_patience_over(&self, key: QueueKey) -> bool {
+        let (Some(patience), Some(run)) = (self.policy.patience, self.graphs.get(&key.graph)) else {
+            return false;
+        };
+        // Among several users a turn is a turn: who used least does not stand back for smaller tasks.
+        if self.queue.users() > 1 {
+            return true;
+        }
+        let often = 1.0 / run.size.share.clamp(1e-3, 1.0);
+        run.size.is_known
+            && self.now.since(run.waits_since).as_secs_f64() >= patience * often.powi(3) * run.size.length
+    }
+
+    /// One task is placed, or taken out of the queue until its limit lets it in again, or stays where it is,
+    /// which the caller is to set aside: so the list of open classes grows shorter, and `dispatch` ends.
+    fn offer(&mut self, key: QueueKey, class: ClassId, out: &mut Vec<Decision>) -> Offer {
         let id = key.task();
         let Some((run, mut parts)) = self.run_and_parts(id.graph, out) else {
             self.queue.remove(class, key);
-            return;
+            return Offer::Taken;
         };
         if run.is_at_limit(id.index) {
             run.park(id.index, &mut parts);
-            return;
+            return Offer::Taken;
         }
-        let Some(placement) = self.propose(id.graph, id.index) else {
-            self.queue.block(class);
-            return;
+        let mut options = self.options(id.graph, id.index);
+        if options.is_empty() {
+            return Offer::DoesNotFit;
+        }
+        self.really_free(id.graph, id.index, &mut options);
+        self.beside_reservation(id.graph, id.index, &mut options);
+        let Some(placement) = self.propose(id.graph, id.index, &options) else {
+            return Offer::WantsAnother;
         };
-        let Some(run) = self.graphs.get_mut(&id.graph) else { return };
+        let estimate = options.iter().find(|option| {
+            option.variant == placement.variant
+                && option.node == placement.node
+                && option.gpus.iter().eq(placement.gpus.iter().map(|grant| &grant.device))
+        });
+        let estimate = estimate.map(|option| option.estimate).unwrap_or_default();
+        if let Some(kept) = &mut self.reservation {
+            if kept.task() == id {
+                self.reservation = None;
+                self.given_up += 1;
+            } else {
+                kept.note(self.now, &placement, estimate.high.or(estimate.duration));
+            }
+        }
+        let Some(run) = self.graphs.get_mut(&id.graph) else { return Offer::Taken };
         let strategy = self.strategies[run.strategy].name();
         match self.totals.placements.get_mut(strategy) {
             Some(count) => *count += 1,
@@ -53,16 +147,18 @@ impl Scheduler {
         let last = run.slots[id.index as usize].record.as_ref().map_or(0, |record| record.last_attempt);
         let attempt = id.attempt(Attempt(last).next());
         self.placed(attempt, placement.clone(), out);
+        self.watch_band(attempt, &estimate);
         out.push(Decision::Start { attempt, placement: Box::new(placement) });
+        Offer::Taken
     }
 
     /// The placement that the graph's strategy wants for a task now and the ledger agrees to.
-    fn propose(&mut self, graph: GraphId, task: u32) -> Option<Placement> {
+    fn propose(&mut self, graph: GraphId, task: u32, options: &[Proposal]) -> Option<Placement> {
         let run = self.graphs.get(&graph)?;
-        let options = self.options(graph, task);
         if options.is_empty() {
             return None;
         }
+        let tries = self.to_try(graph, task, options);
         let variants = run.graph.function(task).variants.len() as u8;
         let requests: Vec<Request> = (0..variants)
             .map(|variant| {
@@ -73,14 +169,23 @@ impl Scheduler {
         let candidate = Candidate { task, planned: run.planned(task), requests: &requests };
         let view = View { now: self.now, ledger: &self.ledger, estimates: &self.estimates };
         let mut rng = Rng::of(run.seed, u64::from(task));
-        let chosen = self.strategies[run.strategy].choose(&view, &candidate, &options, &mut rng)?;
-        let proposal = options.get(chosen)?;
+        let strategy = &mut self.strategies[run.strategy];
+        let to_try = tries.as_deref().and_then(|tries| {
+            let chosen = strategy.choose(&view, &candidate, tries, &mut rng)?;
+            tries.get(chosen).cloned()
+        });
+        let tried = to_try.is_some();
+        let proposal = match to_try {
+            Some(proposal) => proposal,
+            None => options.get(strategy.choose(&view, &candidate, options, &mut rng)?)?.clone(),
+        };
         let request = self.request_on(run, task, proposal.variant, proposal.node);
         let cost = &run.graph.variant(task, proposal.variant).cost;
         match self.ledger.fit(&request, cost, proposal.variant, proposal.node, &proposal.gpus) {
             Ok(mut placement) => {
                 placement.predicted = proposal.estimate.duration;
                 placement.basis = proposal.estimate.basis;
+                self.note_way(graph, task, options, &proposal, tried);
                 Some(placement)
             }
             Err(_) => {
@@ -95,6 +200,7 @@ impl Scheduler {
         let Some(run) = self.graphs.get(&graph) else { return Vec::new() };
         let function = run.graph.function(task);
         let pinned = function.extras.as_ref().and_then(|extras| extras.node.as_deref());
+        let inputs = crate::transfer::inputs(run, task);
         let mut options = Vec::new();
         for variant in 0..function.variants.len() as u8 {
             for node in self.ledger.nodes() {
@@ -102,23 +208,21 @@ impl Scheduler {
                 if pinned.is_some_and(|name| name != node.spec.name) {
                     continue;
                 }
+                // Devices of one class follow each other, and what is expected is the same on all of them.
+                let mut known: Option<(&str, Estimate)> = None;
                 for gpus in self.ledger.options(&request, node.spec.id) {
                     let device = gpus.first().copied().unwrap_or(DeviceId::host(node.spec.id));
-                    let estimate = self.estimates.predict(&run.graph, task, variant, node.spec.class(device));
-                    options.push(Proposal { variant, node: node.spec.id, gpus, estimate, transfer_s: 0.0 });
+                    let class = node.spec.class(device);
+                    let estimate = match known {
+                        Some((same, estimate)) if same == class => estimate,
+                        _ => self.estimates.predict(&run.graph, task, variant, class),
+                    };
+                    known = Some((class, estimate));
+                    let transfer_s = crate::transfer::seconds(inputs, &node.spec, !gpus.is_empty());
+                    options.push(Proposal { variant, node: node.spec.id, gpus, estimate, transfer_s });
                 }
             }
         }
         options
-    }
-
-    /// What a variant of a task asks of this node: grown after out-of-memory, as far as the node reaches.
-    pub(crate) fn request_on(&self, run: &GraphRun, task: u32, variant: u8, node: NodeId) -> Request {
-        let request = run.request(task, variant);
-        if run.slots[task as usize].memory_factor() > 1.0 {
-            self.ledger.cut(request, run.graph.request(task, variant), node)
-        } else {
-            request
-        }
     }
 }

@@ -37,6 +37,10 @@ pub struct Option {
     pub predicted: std::option::Option<Span>,
     /// On what that rests.
     pub basis: Basis,
+    /// The same with its band and the number of runs.
+    pub estimate: crate::estimate::Estimate,
+    /// What is known of earlier runs, for people.
+    pub remarks: Vec<String>,
     /// Why it does not fit there now; `None` where it does.
     pub obstacle: std::option::Option<String>,
 }
@@ -160,6 +164,11 @@ impl Scheduler {
                         };
                         return Why { code: "priority", text };
                     }
+                    Err(refusal @ Refusal::Later(_)) => refusals.push(
+                        self.memory_story(run, id.index, variant, &request, node)
+                            .filter(|_| node.only_lacks_memory(&request))
+                            .map_or(refusal, Refusal::Later),
+                    ),
                     Err(refusal) => refusals.push(refusal),
                 }
             }
@@ -191,12 +200,23 @@ impl Scheduler {
                     });
                     let estimate =
                         self.estimates.predict(&run.graph, id.index, variant, node.spec.class(device));
-                    let obstacle = (!fits).then(|| self.obstacle(&request, node, device));
+                    let obstacle = (!fits).then(|| {
+                        self.memory_story(run, id.index, variant, &request, node)
+                            .filter(|_| node.only_lacks_memory(&request))
+                            .unwrap_or_else(|| self.obstacle(&request, node, device))
+                    });
                     options.push(Option {
                         variant,
                         device,
                         predicted: estimate.duration,
                         basis: estimate.basis,
+                        estimate,
+                        remarks: self.estimates.remarks(
+                            &run.graph,
+                            id.index,
+                            variant,
+                            node.spec.class(device),
+                        ),
                         obstacle,
                     });
                 }

@@ -4,6 +4,8 @@
 //! never unsafe. Amounts are signed, because after a restart on a smaller machine the attempts that
 //! still run may hold more than there is; nothing new is placed until that is over.
 
+mod free;
+
 use dunnage_model::{
     AttemptId, Bytes, Cost, DeviceId, DeviceSample, GpuFit, GpuGrant, GpuRequest, GpuSpec, Health,
     MilliCores, MilliShare, NodeId, NodeSpec, Placement, Request, Span, Time,
@@ -16,19 +18,25 @@ use std::sync::Arc;
 pub struct Ledger {
     nodes: BTreeMap<NodeId, NodeLedger>,
     holdings: BTreeMap<AttemptId, Placement>,
+    /// What attempts were seen to use beyond what they hold.
+    beyond: free::Beyond,
     /// Counts releases and other changes that may make room.
     pub(crate) generation: u64,
 }
 
 /// A node with what is free on it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NodeLedger {
     /// What it has.
     pub spec: Arc<NodeSpec>,
     /// Thousandths of cores that are free.
     pub cpus_free: i64,
-    /// Bytes of RAM that are free.
+    /// Bytes of RAM that are not reserved.
     pub memory_free: i64,
+    /// Bytes of RAM that our tasks use beyond what they hold.
+    pub memory_beyond: i64,
+    /// Bytes of RAM that processes use which are not ours.
+    pub foreign: Bytes,
     /// Its GPUs.
     pub gpus: Vec<GpuLedger>,
     /// Named resources that are free.
@@ -42,12 +50,14 @@ pub struct NodeLedger {
 }
 
 /// A GPU with what is given away of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct GpuLedger {
     /// Which.
     pub device: DeviceId,
     /// Bytes given away.
     pub memory_held: i64,
+    /// Bytes that our tasks use beyond what they hold.
+    pub memory_beyond: i64,
     /// Thousandths given away.
     pub share_held: i64,
     /// How many attempts hold something of it.
@@ -89,6 +99,8 @@ impl NodeLedger {
         Self {
             cpus_free: i64::from(spec.cpu.capacity.0),
             memory_free: spec.memory.0 as i64,
+            memory_beyond: 0,
+            foreign: Bytes::ZERO,
             gpus: spec.gpus.iter().map(GpuLedger::new).collect(),
             custom_free: spec.custom.iter().map(|(name, n)| (name.clone(), *n as i64)).collect(),
             holders: 0,
@@ -148,12 +160,11 @@ impl NodeLedger {
                 self.spec.cpu.capacity
             )));
         }
-        if request.memory.0 as i64 > self.memory_free && request.memory.0 > 0 {
+        if self.lacks_memory(request) {
             return Err(Refusal::Later(format!(
-                "{} of memory were asked for and {} of {} are free",
+                "{} of memory were asked for: {}",
                 request.memory,
-                Bytes(self.memory_free.max(0) as u64),
-                self.spec.memory
+                self.memory_in_words()
             )));
         }
         for (resource, amount) in &request.custom {
@@ -231,6 +242,7 @@ impl GpuLedger {
         Self {
             device: spec.device,
             memory_held: 0,
+            memory_beyond: 0,
             share_held: 0,
             holders: 0,
             exclusive: false,
@@ -244,7 +256,7 @@ impl GpuLedger {
 
     /// Bytes that nobody holds, ours or not.
     pub fn memory_free(&self, spec: &GpuSpec) -> i64 {
-        spec.memory.0 as i64 - self.memory_held - self.foreign.0 as i64
+        spec.memory.0 as i64 - self.memory_ours() - self.foreign.0 as i64
     }
 
     /// Whether this GPU alone could take its part of a request now.
@@ -411,7 +423,9 @@ impl Ledger {
     pub fn add_node(&mut self, spec: Arc<NodeSpec>) {
         let id = spec.id;
         let mut fresh = NodeLedger::new(spec);
+        self.forget_node_use(id);
         if let Some(old) = self.nodes.remove(&id) {
+            fresh.foreign = old.foreign;
             for gpu in &mut fresh.gpus {
                 let uuid = fresh.spec.gpu(gpu.device).map(|spec| spec.uuid.clone());
                 let before = old
@@ -490,6 +504,7 @@ impl Ledger {
         let able = |gpu: &GpuLedger, spec: &GpuSpec| {
             let idle = GpuLedger {
                 memory_held: 0,
+                memory_beyond: 0,
                 share_held: 0,
                 holders: 0,
                 exclusive: false,
@@ -582,8 +597,76 @@ impl Ledger {
         })
     }
 
+    /// What all nodes have together: thousandths of cores, bytes of RAM, GPUs.
+    pub(crate) fn capacity(&self) -> (f64, f64, f64) {
+        self.nodes.values().fold((0.0, 0.0, 0.0), |(cores, memory, gpus), node| {
+            (
+                cores + f64::from(node.spec.cpu.capacity.0),
+                memory + node.spec.memory.0 as f64,
+                gpus + node.gpus.len() as f64,
+            )
+        })
+    }
+
+    /// A copy to look ahead with: the amounts, without who holds them.
+    pub(crate) fn without_holders(&self) -> Self {
+        Self {
+            nodes: self.nodes.clone(),
+            holdings: BTreeMap::new(),
+            generation: 0,
+            beyond: self.beyond.clone(),
+        }
+    }
+
+    /// In a copy: somebody has ended.
+    pub(crate) fn give_back(&mut self, held: &Placement) {
+        self.move_amounts(held, -1);
+    }
+
+    /// In a copy: somebody has begun.
+    pub(crate) fn take(&mut self, held: &Placement) {
+        self.move_amounts(held, 1);
+    }
+
+    /// Whether there is room for a placement as it is.
+    pub(crate) fn has_room(&self, held: &Placement) -> bool {
+        let Some(node) = self.nodes.get(&held.node) else { return false };
+        i64::from(held.cpus.0) <= node.cpus_free
+            && (held.memory.0 == 0 || held.memory.0 as i64 <= node.memory_free)
+            && held.custom.iter().all(|(name, amount)| {
+                node.custom_free.get(&**name).is_some_and(|free| *amount as i64 <= *free)
+            })
+            && held.gpus.iter().all(|grant| {
+                self.gpu(grant.device).is_some_and(|(gpu, spec)| {
+                    !gpu.exclusive
+                        && if grant.exclusive {
+                            gpu.holders == 0
+                        } else {
+                            gpu.share_held + i64::from(grant.share.0) <= 1000
+                                && grant.memory.0 as i64 <= gpu.memory_free(spec)
+                        }
+                })
+            })
+    }
+
+    /// The placement of a request on a node, if it fits, on those GPUs that stand last in a list.
+    pub(crate) fn pick_last(&self, request: &Request, node: NodeId, freed: &[DeviceId]) -> Option<Placement> {
+        let ledger = self.nodes.get(&node)?;
+        ledger.check(request).ok()?;
+        let count = match &request.gpu {
+            GpuRequest::None => 0,
+            GpuRequest::Whole { count, .. } => usize::from(*count),
+            GpuRequest::Part { .. } => 1,
+        };
+        let mut gpus = if count == 0 { Vec::new() } else { ledger.gpus_for(&request.gpu) };
+        let place = |device: &DeviceId| freed.iter().rposition(|known| known == device);
+        gpus.sort_by_key(|device| std::cmp::Reverse(place(device)));
+        gpus.truncate(count);
+        self.fit(request, &Cost::default(), 0, node, &gpus).ok()
+    }
+
     /// Writes down that an attempt holds this. Returns whether it held nothing before.
-    pub(crate) fn reserve(&mut self, attempt: AttemptId, placement: &Placement) -> bool {
+    pub fn reserve(&mut self, attempt: AttemptId, placement: &Placement) -> bool {
         if self.holdings.contains_key(&attempt) {
             return false;
         }
@@ -593,8 +676,10 @@ impl Ledger {
     }
 
     /// Takes back what an attempt holds. Returns whether it held anything.
-    pub(crate) fn release(&mut self, attempt: AttemptId) -> bool {
+    pub fn release(&mut self, attempt: AttemptId) -> bool {
         let Some(placement) = self.holdings.remove(&attempt) else { return false };
+        let devices = placement.gpus.iter().map(|grant| grant.device);
+        self.forget_use(attempt, devices.chain([DeviceId::host(placement.node)]));
         self.move_amounts(&placement, -1);
         self.generation += 1;
         true
@@ -625,6 +710,9 @@ impl Ledger {
     pub(crate) fn note_sample(&mut self, at: Time, sample: DeviceSample, foreign: Bytes) -> Option<Health> {
         let node = self.nodes.get_mut(&sample.device.node)?;
         if sample.device.is_host() {
+            if sample.memory_used.is_some() && Self::note_host_foreign(node, foreign) {
+                self.generation += 1;
+            }
             node.sample = Some((at, Arc::new(sample)));
             return Some(Health::Ok);
         }
@@ -696,6 +784,14 @@ impl Ledger {
             }
             if node.spec.memory.0 as i64 - memory != node.memory_free {
                 return Err(format!("memory of `{}`: the sum of the holdings is {memory}", node.spec.name));
+            }
+            if node.memory_beyond != self.beyond_of(DeviceId::host(node.spec.id))
+                || node.gpus.iter().any(|gpu| gpu.memory_beyond != self.beyond_of(gpu.device))
+            {
+                return Err(format!(
+                    "what is used beyond reservations on `{}` does not add up",
+                    node.spec.name
+                ));
             }
             for (gpu, spec) in node.gpus.iter().zip(&node.spec.gpus) {
                 let grants: Vec<&GpuGrant> =

@@ -108,6 +108,7 @@ impl Scheduler {
             graphs,
             running: self.running_rows(),
             totals: self.totals.clone(),
+            estimates: self.estimates.summary(),
             tasks,
         }
     }
@@ -126,7 +127,7 @@ impl Scheduler {
                 memory: dunnage_model::Bytes((node.spec.memory.0 as i64 - node.memory_free).max(0) as u64),
                 share: 0,
                 holders: node.holders,
-                foreign: dunnage_model::Bytes::ZERO,
+                foreign: node.foreign,
                 sample: node.sample.clone(),
             });
             for gpu in &node.gpus {

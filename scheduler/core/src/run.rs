@@ -3,7 +3,10 @@
 //! All changes of a task's state go through [`GraphRun::set_state`], which keeps the counters; all
 //! consequences of an end go through `settle`.
 
+use crate::estimate::Estimates;
+use crate::policy::Size;
 use crate::queue::{ClassId, ClassKey, Queue, QueueKey, rank_bits};
+use crate::replan::{Band, Replan};
 use crate::retry::Spent;
 use crate::timers::Timers;
 use dunnage_model::{
@@ -68,6 +71,18 @@ pub struct GraphRun {
     admitted: Option<QueueKey>,
     /// How many wait after a failure.
     backing_off: u32,
+    /// How many are ready.
+    ready: u32,
+    /// What it is predicted to need.
+    pub(crate) size: Size,
+    /// The same as it stands in the keys of the queue.
+    pub(crate) size_key: u64,
+    /// How much of its predicted work is not done.
+    pub(crate) work_left: f64,
+    /// Since when it has waited for anything of it to start.
+    pub(crate) waits_since: Time,
+    /// Of the making of its plans.
+    pub(crate) replan: Replan,
     /// For each task how many that wait for it directly have not ended.
     open_readers: Vec<u32>,
     /// The same for each group.
@@ -93,7 +108,7 @@ pub(crate) enum PlanState {
     None,
     /// Asked for; nothing starts until it is there or overdue.
     Wanted,
-    /// In force.
+    /// In force. A newer one may be wanted, see `replan.rs`.
     Have(Arc<Plan>),
 }
 
@@ -130,6 +145,8 @@ pub struct Record {
     /// By how much memory reservations have grown; 0 stands for 1.
     pub(crate) memory_factor: f64,
     pub(crate) spent: Spent,
+    /// What the last attempt may take by its plan.
+    pub(crate) band: Option<Band>,
     /// Whether its values that were only passed on are gone.
     pub freed: bool,
     /// The attempt whose outputs are the task's values.
@@ -145,6 +162,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) queue: &'a mut Queue,
     pub(crate) timers: &'a mut Timers,
     pub(crate) totals: &'a mut Totals,
+    pub(crate) estimates: &'a Estimates,
     pub(crate) now: Time,
     pub(crate) out: &'a mut Vec<Decision>,
 }
@@ -197,6 +215,12 @@ impl GraphRun {
             parked: BTreeMap::new(),
             admitted: None,
             backing_off: 0,
+            ready: 0,
+            size: Size::default(),
+            size_key: 0,
+            work_left: 0.0,
+            waits_since: at,
+            replan: Replan::default(),
             open_readers: Vec::new(),
             group_open_readers: Vec::new(),
             classes: BTreeMap::new(),
@@ -313,6 +337,9 @@ impl GraphRun {
     }
 
     pub(crate) fn make_ready(&mut self, task: u32, parts: &mut Parts<'_>) {
+        if self.ready == 0 {
+            self.waits_since = parts.now;
+        }
         self.set_state(task, TaskState::Ready);
         self.enqueue(task, parts);
     }
@@ -334,7 +361,7 @@ impl GraphRun {
             self.parked.entry(self.park_of(task)).or_default().insert(key);
             return;
         }
-        let class = self.class_of(task, parts.queue);
+        let class = self.class_of(task, parts.queue, parts.estimates);
         parts.queue.insert(class, key);
     }
 
@@ -352,7 +379,7 @@ impl GraphRun {
             parked.remove(&first);
         }
         self.admitted = Some(first);
-        let class = self.class_of(first.index, parts.queue);
+        let class = self.class_of(first.index, parts.queue, parts.estimates);
         parts.queue.insert(class, first);
     }
 
@@ -398,7 +425,7 @@ impl GraphRun {
         let first: Vec<QueueKey> =
             self.parked.range_mut(all).filter_map(|(_, parked)| parked.pop_first()).collect();
         for key in first {
-            let class = self.class_of(key.index, parts.queue);
+            let class = self.class_of(key.index, parts.queue, parts.estimates);
             parts.queue.insert(class, key);
         }
         self.parked.retain(|_, parked| !parked.is_empty());
@@ -446,6 +473,7 @@ impl GraphRun {
         };
         QueueKey {
             priority: Reverse(self.graph.settings.priority),
+            size: self.size_key,
             graph: self.id,
             rank: Reverse(rank_bits(rank)),
             index: task,
@@ -475,7 +503,7 @@ impl GraphRun {
         request
     }
 
-    pub(crate) fn class_of(&mut self, task: u32, queue: &mut Queue) -> ClassId {
+    pub(crate) fn class_of(&mut self, task: u32, queue: &mut Queue, estimates: &Estimates) -> ClassId {
         let cache = self.class_cache(task);
         if let Some(id) = self.classes.get(&cache)
             && queue.is_current(*id)
@@ -484,10 +512,18 @@ impl GraphRun {
         }
         let variants = self.graph.function(task).variants.len() as u8;
         let id = queue.class(ClassKey {
+            owner: self.owner,
             strategy: self.strategy,
-            requests: (0..variants).map(|variant| self.request(task, variant)).collect(),
+            priority: Reverse(self.graph.settings.priority),
+            size: self.size_key,
+            // With what was learned of its memory, as it is known when the class is made: tasks that turn out
+            // to need much more are set apart with the next ones.
+            requests: (0..variants)
+                .map(|variant| crate::learn::class_request(estimates, self, task, variant))
+                .collect(),
             node: self.graph.function(task).extras.as_ref().and_then(|extras| extras.node.clone()),
             planned: cache.2,
+            is_aware: crate::aware::is_aware(self),
         });
         self.classes.insert(cache, id);
         id
@@ -498,9 +534,11 @@ impl GraphRun {
         *counter(&mut self.counts, &state) += 1;
         let is = matches!(state, TaskState::Running(_));
         self.backing_off += u32::from(matches!(state, TaskState::BackingOff { .. }));
+        self.ready += u32::from(state == TaskState::Ready);
         let old = std::mem::replace(&mut self.slots[task as usize].state, state);
         *counter(&mut self.counts, &old) -= 1;
         self.backing_off -= u32::from(matches!(old, TaskState::BackingOff { .. }));
+        self.ready -= u32::from(old == TaskState::Ready);
         let was = matches!(old, TaskState::Running(_));
         if was != is && self.graph.function(task).max_parallel.is_some() {
             let running = self.running_of.entry(self.graph.function_index(task)).or_insert(0);

@@ -3,8 +3,11 @@
 
 use crate::apply::{ended_politely, settle_cause};
 use crate::estimate::Estimates;
+use crate::fair_share::FairShare;
 use crate::ledger::Ledger;
+use crate::policy::{Load, Policy};
 use crate::queue::Queue;
+use crate::reservation::Reservation;
 use crate::run::{GraphRun, Parts, PlanState, Stop};
 use crate::strategy::Strategy;
 use crate::timers::{Timer, Timers};
@@ -23,6 +26,13 @@ pub struct Scheduler {
     pub(crate) timers: Timers,
     pub(crate) estimates: Estimates,
     pub(crate) totals: Totals,
+    pub(crate) policy: Policy,
+    pub(crate) fair: FairShare,
+    pub(crate) load: Load,
+    /// What is kept for a task that does not fit yet.
+    pub(crate) reservation: Option<Reservation>,
+    /// Counts the reservations that were given up: what they blocked is looked at again.
+    pub(crate) given_up: u64,
     /// Graphs set aside because of an impossible state, with the story.
     pub(crate) quarantined: Vec<(GraphId, String)>,
 }
@@ -51,8 +61,30 @@ impl Scheduler {
             timers: Timers::default(),
             estimates: Estimates::default(),
             totals: Totals::default(),
+            policy: Policy::default(),
+            fair: FairShare::default(),
+            load: Load::default(),
+            reservation: None,
+            given_up: 0,
             quarantined: Vec::new(),
         }
+    }
+
+    /// The same with another policy for the queue. To be said before anything is submitted.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// How the queue is ordered.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// For which task room is kept, and when it is predicted to start.
+    pub fn reserved(&self) -> Option<(dunnage_model::TaskId, Time)> {
+        self.reservation.as_ref().map(|reservation| (reservation.task(), reservation.at))
     }
 
     /// Takes in a fact and says what is to be done. Decisions are appended to `out` in order.
@@ -60,6 +92,7 @@ impl Scheduler {
         self.advance(now, out);
         self.totals.events += 1;
         self.apply(event, out);
+        self.estimates.note_live(self.now);
         self.dispatch(out);
         if let Some(at) = self.timers.wish(self.now) {
             out.push(Decision::WakeAt(at));
@@ -72,8 +105,10 @@ impl Scheduler {
         let mut dropped = Vec::new();
         // Not `advance`: graphs may be replayed one after another, each from its own beginning, so time may go
         // back here. What a timer brings about still bears the timer's own time.
+        self.estimates.set_replaying(true);
         self.catch_up(at, &mut dropped);
         self.apply(event, &mut dropped);
+        self.estimates.set_replaying(false);
     }
 
     fn catch_up(&mut self, at: Time, out: &mut Vec<Decision>) {
@@ -168,6 +203,8 @@ impl Scheduler {
                     self.conclude(task.graph, out);
                 }
             }
+            Timer::Overrun(attempt) => self.overran(attempt, out),
+            Timer::ReplanDue(id) => self.replan_due(at, id, out),
             Timer::PlanOverdue(id, revision) => {
                 let Some((run, mut parts)) = self.run_and_parts(id, out) else { return };
                 if run.is_planning() && run.revision == revision {
@@ -184,9 +221,9 @@ impl Scheduler {
         id: GraphId,
         out: &'a mut Vec<Decision>,
     ) -> Option<(&'a mut GraphRun, Parts<'a>)> {
-        let Self { now, graphs, queue, timers, totals, .. } = self;
+        let Self { now, graphs, queue, timers, totals, estimates, .. } = self;
         let run = graphs.get_mut(&id)?;
-        Some((run, Parts { queue, timers, totals, now: *now, out }))
+        Some((run, Parts { queue, timers, totals, estimates, now: *now, out }))
     }
 
     /// Stops a graph: nothing new starts, what runs is told to end.
@@ -240,6 +277,8 @@ impl Scheduler {
         if let Some(state) = run.verdict() {
             run.ended = Some(state);
             run.ended_at = Some(now);
+            let left = std::mem::take(&mut run.work_left);
+            self.load.add(now, -left);
             out.push(Decision::GraphEnded { graph: id, state });
         }
     }
@@ -273,7 +312,9 @@ impl Scheduler {
         for attempt in held {
             self.ledger.release(attempt);
         }
-        self.graphs.remove(&id);
+        if let Some(run) = self.graphs.remove(&id) {
+            self.load.add(self.now, -run.work_left);
+        }
     }
 
     /// Takes a GPU out of service, or puts it back. What runs there goes on.

@@ -6,7 +6,7 @@
 use dunnage_core::Ledger;
 use dunnage_kernels as kernels;
 use dunnage_model::{Arg, Code, Graph, GraphSpec, Limits, OutputKind, OutputSpec, Problem, nearest};
-use dunnage_strategies::{NAMES_TO_COME, registry};
+use dunnage_strategies::registry;
 
 /// Why a graph is not accepted.
 #[derive(Clone, Debug)]
@@ -111,15 +111,9 @@ fn check_strategy(spec: &GraphSpec) -> Vec<Problem> {
     }
     let known: Vec<&str> = registry().iter().map(|entry| entry.name).collect();
     let problem = Problem::new("graph.strategy", "no strategy has this name").value(name);
-    vec![if NAMES_TO_COME.contains(&name.as_str()) {
-        Problem::new("graph.strategy", "this strategy is not part of this version yet")
-            .value(name)
-            .hint(format!("there are {}", known.join(", ")))
-    } else {
-        match nearest(name, known.iter().copied()) {
-            Some(near) => problem.hint(format!("did you mean `{near}`?")),
-            None => problem.hint(format!("there are {}", known.join(", "))),
-        }
+    vec![match nearest(name, known.iter().copied()) {
+        Some(near) => problem.hint(format!("did you mean `{near}`?")),
+        None => problem.hint(format!("there are {}", known.join(", "))),
     }]
 }
 

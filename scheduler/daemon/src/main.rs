@@ -11,6 +11,7 @@ mod front;
 mod kernel_call;
 mod link;
 mod literal;
+mod priced;
 mod render;
 mod setup;
 mod shell;

@@ -1,16 +1,18 @@
 //! From a state directory and a device selection to a shell that is ready to run.
 
 use crate::cli::exit::{FAILED, Failure, REFUSED, USAGE};
+use crate::priced::Priced;
 use crate::shell::{Input, Shell, ShellOptions};
 use dunnage_core::Scheduler;
-use dunnage_devices::{GpuEnv, OpenOptions, Selection};
+use dunnage_devices::{DeviceSource, GpuEnv, OpenOptions, Selection};
 use dunnage_exec::logs::LogKeeper;
 use dunnage_exec::values::ValueStore;
 use dunnage_exec::{Engine, LocalConfig, LocalEngine};
-use dunnage_model::{Bytes, Event, NodeSpec};
+use dunnage_model::{Bytes, Event, NodeSpec, Tariff};
 use dunnage_store::{
     Committer, EnvStore, Journal, Segments, SqliteJournal, StateDir, StoreError, SystemClocks,
 };
+use dunnage_wire::config::Config;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
@@ -28,6 +30,7 @@ pub(crate) struct Setup {
     pub(crate) state_dir: PathBuf,
     pub(crate) devices: Selection,
     pub(crate) resources: BTreeMap<String, u64>,
+    pub(crate) tariff: Tariff,
     pub(crate) ignore_foreign_below: Bytes,
     pub(crate) gpu_env: GpuEnv,
     pub(crate) log_max: u64,
@@ -35,6 +38,8 @@ pub(crate) struct Setup {
     pub(crate) workers: Option<u32>,
     pub(crate) sample_every: Duration,
     pub(crate) probe_timeout: Duration,
+    /// What earlier runs have taught, shared by a daemon and all local runs.
+    pub(crate) estimates: PathBuf,
 }
 
 /// A shell, and what belongs to its process.
@@ -91,7 +96,7 @@ async fn prepare_inner(setup: &Setup) -> Result<Ready, Failure> {
 
     let opened = dunnage_devices::open(&setup.devices, &open_options(&setup.resources, setup.probe_timeout))
         .map_err(|error| Failure::new(USAGE, error.to_string()))?;
-    let mut source = opened.source;
+    let mut source: Box<dyn DeviceSource> = Box::new(Priced::new(opened.source, setup.tariff.clone()));
     let node = source.inventory().map_err(|error| Failure::new(USAGE, error.to_string()))?;
     let notes = opened.notes;
     let made_up = matches!(setup.devices, Selection::Mock(_));
@@ -100,6 +105,7 @@ async fn prepare_inner(setup: &Setup) -> Result<Ready, Failure> {
     core.replay(loaded.clock.now(), Event::NodeSeen(Arc::new(node)));
 
     let token = loaded.token.clone();
+    let keeper = crate::shell::Keeper::open(&setup.estimates, &token, core.estimates_mut());
     let (events, mut engine_events) = mpsc::unbounded_channel();
     let engine = LocalEngine::new(
         LocalConfig {
@@ -166,7 +172,9 @@ async fn prepare_inner(setup: &Setup) -> Result<Ready, Failure> {
             journal: journal_file,
             sample_every: setup.sample_every,
             token,
+            made_up,
         },
+        keeper,
         sender: sender.clone(),
         inputs,
         sampler: Some(sampler),
@@ -189,13 +197,10 @@ fn open_to_submitters(state_dir: &Path, values: &Path, scratch: &Path) -> std::i
 }
 
 /// A machine as it is seen without a shell: for `plan` and `devices`.
-pub(crate) fn look(
-    selection: &Selection,
-    resources: &BTreeMap<String, u64>,
-    deadline: Duration,
-) -> Result<Look, dunnage_devices::SourceError> {
-    let opened = dunnage_devices::open(selection, &open_options(resources, deadline))?;
-    let mut source = opened.source;
+pub(crate) fn look(selection: &Selection, config: &Config) -> Result<Look, dunnage_devices::SourceError> {
+    let options = open_options(&config.resources, config.probe_timeout.to_std());
+    let opened = dunnage_devices::open(selection, &options)?;
+    let mut source = Priced::new(opened.source, config.tariff());
     let node = source.inventory()?;
     Ok(Look { node, samples: source.sample(), notes: opened.notes })
 }

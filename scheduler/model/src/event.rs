@@ -89,8 +89,16 @@ pub enum Event {
     DeviceSampled {
         /// What was seen.
         sample: Box<DeviceSample>,
-        /// The part of its memory that processes hold which are not ours.
+        /// The part of its memory that processes hold which are not ours; of a node its RAM.
         foreign: crate::Bytes,
+    },
+    /// The memory of a device that attempts were seen to use: all that were seen, those left out use an
+    /// unknown amount. It comes before the sample of the same look.
+    MemoryUsed {
+        /// Which device.
+        device: DeviceId,
+        /// How much by whom.
+        by: Vec<(AttemptId, crate::Bytes)>,
     },
     /// A device is gone; what ran there is told to end and placed anew.
     DeviceLost {
@@ -164,6 +172,7 @@ impl Event {
             | Self::Retried { .. } => true,
             Self::NodeSeen(_)
             | Self::DeviceSampled { .. }
+            | Self::MemoryUsed { .. }
             | Self::DeviceLost { .. }
             | Self::NodeLost { .. }
             | Self::Planned { .. }
@@ -190,6 +199,7 @@ impl Event {
             | Self::Planned { graph, .. } => Some(*graph),
             Self::NodeSeen(_)
             | Self::DeviceSampled { .. }
+            | Self::MemoryUsed { .. }
             | Self::DeviceLost { .. }
             | Self::NodeLost { .. }
             | Self::TimerFired => None,

@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub running: Vec<RunningRow>,
     /// What has happened since the daemon began.
     pub totals: Totals,
+    /// What is known of earlier runs, and how well predictions come true.
+    pub estimates: crate::EstimateSummary,
     /// How many tasks stand where, over all graphs.
     pub tasks: TaskCounts,
 }

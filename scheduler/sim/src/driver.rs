@@ -3,7 +3,8 @@
 use crate::workload::{AttemptEnd, Workload};
 use dunnage_core::{Budget, Scheduler};
 use dunnage_model::{
-    AttemptId, Cause, Decision, DeviceId, EndReason, Event, Failure, GraphId, GraphState, Time, Usage,
+    AttemptId, Cause, Decision, DeviceId, EndReason, Event, Failure, GraphId, GraphState, Placement, Time,
+    Usage,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +20,7 @@ pub struct Simulation<W> {
     agenda: BTreeMap<(Time, u64), Event>,
     next: u64,
     now: Time,
-    running: BTreeMap<AttemptId, (Time, DeviceId)>,
+    running: BTreeMap<AttemptId, (Time, Box<Placement>)>,
     ended: BTreeSet<GraphId>,
     check: bool,
     report: Report,
@@ -45,6 +46,8 @@ pub struct Ran {
     pub attempt: AttemptId,
     /// Where.
     pub device: DeviceId,
+    /// What it held.
+    pub placement: Box<Placement>,
     /// From when.
     pub start: Time,
     /// Until when.
@@ -98,9 +101,17 @@ impl<W: Workload> Simulation<W> {
         self.now = self.now.max(time);
         if let Event::Finished { attempt, .. } | Event::Failed { attempt, .. } = &event {
             // One that was told to end in the meantime has reported already.
-            let Some((start, device)) = self.running.remove(attempt) else { return Ok(true) };
+            let Some((start, placement)) = self.running.remove(attempt) else { return Ok(true) };
             let succeeded = matches!(event, Event::Finished { .. });
-            self.report.ran.push(Ran { attempt: *attempt, device, start, end: self.now, succeeded });
+            let device = placement.main_device();
+            self.report.ran.push(Ran {
+                attempt: *attempt,
+                device,
+                placement,
+                start,
+                end: self.now,
+                succeeded,
+            });
         }
         self.report.events += 1;
         let mut decisions = Vec::new();
@@ -120,7 +131,7 @@ impl<W: Workload> Simulation<W> {
             Decision::Start { attempt, placement } => {
                 let Some(run) = self.scheduler.graph(attempt.task.graph) else { return };
                 let (took, end) = self.workload.attempt(&run.graph, *attempt, placement);
-                self.running.insert(*attempt, (self.now, placement.main_device()));
+                self.running.insert(*attempt, (self.now, placement.clone()));
                 self.at(self.now, Event::Started { attempt: *attempt });
                 let usage = Usage::default();
                 let event = match end {

@@ -27,6 +27,7 @@ mod committer;
 mod dir;
 mod env;
 mod error;
+mod estimates;
 mod faulty;
 mod memory;
 mod port;
@@ -35,9 +36,10 @@ mod sqlite;
 
 pub use clock::{ClockMark, Clocks, StoreClock, SystemClocks};
 pub use committer::{Batch, Class, Committer, Notice, Syncer};
-pub use dir::StateDir;
+pub use dir::{JOURNAL, StateDir};
 pub use env::EnvStore;
 pub use error::StoreError;
+pub use estimates::{EstimateStore, LoadedEstimates};
 pub use faulty::{Fault, Faulty, When};
 pub use memory::{MemoryDisk, MemoryJournal};
 pub use port::{

@@ -1,15 +1,21 @@
 //! `auto`: chooses a strategy for a graph and says why. Where functions depend on each other or have
-//! several variants, order and device matter, and it plans with `heft`; where they are independent and
-//! alike, any order is as good and each goes where it leaves the most room for those to come.
+//! several variants, order and device matter: it searches like `time-optimised` where the graph is small
+//! enough for a search to matter, and plans like `heft` beyond. Where functions are independent and alike,
+//! any order is as good, and each goes where it leaves the most room for those to come.
 //!
+//! Source: ours; that no list rule is best everywhere is shown by Coleman and Krishnamachari 2024 (PISA).
 //! Cost and weakness are those of what it chose.
 
-use crate::Heft;
-use crate::heft::follow;
+use crate::follow::follow;
 use crate::packing::Policy;
 use crate::packing::online::Packer;
+use crate::planning::{GraphPlanner, Instance, PlanOptions, Schedule, SchedulePlanner};
+use crate::{Heft, TimeOptimised};
 use dunnage_core::{Budget, Candidate, PlanProblem, Planner, Proposal, Rng, Strategy, View};
 use dunnage_model::{Graph, Plan};
+
+/// Above this many tasks a search finds next to nothing in the time that a plan may take.
+const SEARCH_MAX: u32 = 20_000;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -20,6 +26,26 @@ pub struct Auto {
 fn order_matters(graph: &Graph) -> bool {
     graph.len() > 1
         && (graph.edges() > 0 || graph.functions().iter().any(|function| function.variants.len() > 1))
+}
+
+/// What plans a graph of this many tasks, and the reason in words.
+fn planner(tasks: u32) -> (&'static dyn Chosen, String) {
+    if tasks <= SEARCH_MAX {
+        (&GraphPlanner(TimeOptimised), String::new())
+    } else {
+        (&GraphPlanner(Heft), format!(", and a search would find little among more than {SEARCH_MAX} tasks"))
+    }
+}
+
+/// A planner of graphs and of instances.
+trait Chosen: Planner {
+    fn instance_planner(&self) -> &dyn SchedulePlanner;
+}
+
+impl<P: SchedulePlanner> Chosen for GraphPlanner<P> {
+    fn instance_planner(&self) -> &dyn SchedulePlanner {
+        &self.0
+    }
 }
 
 impl Strategy for Auto {
@@ -46,18 +72,39 @@ impl Strategy for Auto {
     }
 }
 
+impl SchedulePlanner for Auto {
+    fn name(&self) -> &'static str {
+        "auto"
+    }
+
+    fn schedule(&self, instance: &Instance, options: &PlanOptions, budget: &mut Budget<'_>) -> Schedule {
+        let (chosen, _) = planner(instance.tasks());
+        let mut schedule = chosen.instance_planner().schedule(instance, options, budget);
+        schedule.why = format!("{}: {}", chosen.name(), schedule.why);
+        schedule
+    }
+}
+
 impl Planner for Auto {
     fn name(&self) -> &'static str {
         "auto"
     }
 
     fn plan(&self, problem: &PlanProblem, budget: &mut Budget<'_>) -> Plan {
-        let mut plan = Heft.plan(problem, budget);
-        plan.why = if problem.graph.edges() > 0 {
-            "heft, because functions depend on each other".to_owned()
+        let graph = &problem.graph;
+        let tasks = problem.settled.iter().filter(|settled| !**settled).count() as u32;
+        let (chosen, size) = planner(tasks);
+        let name = chosen.name();
+        let mut plan = chosen.plan(problem, budget);
+        let reason = if graph.edges() > 0 {
+            "functions depend on each other"
         } else {
-            "heft, because functions have several variants".to_owned()
+            "functions have several variants"
         };
+        plan.why = format!("{name}, because {reason}{size}; {}", plan.why);
+        if problem.has_unknown {
+            plan.why += "; how long some functions take is not known, so they count as equally long";
+        }
         plan
     }
 }

@@ -1,8 +1,10 @@
 //! The one list of strategies: adding one is a file and a line here.
 
-use crate::planning::SchedulePlanner;
+use crate::planning::{GraphPlanner, SchedulePlanner};
 use crate::{
-    Auto, BestFit, DotProduct, Fgd, FirstAvailable, GpuClustering, GpuPacking, Heft, LoadBalanced, Random,
+    Auto, BestFit, CostOptimised, Cpop, DotProduct, EnergyOptimised, Fgd, FirstAvailable, Follow,
+    GpuClustering, GpuPacking, Heft, LoadBalanced, MaxMin, Mct, MinMin, Peft, Random, Sufferage,
+    TimeOptimised,
 };
 use dunnage_core::{Planner, Strategy};
 use std::sync::Arc;
@@ -18,23 +20,10 @@ pub struct Entry {
     planner: Option<fn() -> Arc<dyn Planner>>,
 }
 
-/// Names of the graph file's contract that are not in the list yet; a graph that uses one is told so.
-pub const NAMES_TO_COME: [&str; 9] = [
-    "cpop",
-    "peft",
-    "min-min",
-    "max-min",
-    "sufferage",
-    "mct",
-    "cost-optimised",
-    "time-optimised",
-    "energy-optimised",
-];
-
-static REGISTRY: [Entry; 10] = [
+static REGISTRY: &[Entry] = &[
     Entry {
         name: "auto",
-        summary: "heft where order or variants matter, tight packing where not",
+        summary: "a searched plan where order or variants matter, tight packing where not",
         make: || Box::new(Auto::default()),
         planner: Some(|| Arc::new(Auto::default())),
     },
@@ -89,14 +78,68 @@ static REGISTRY: [Entry; 10] = [
     Entry {
         name: "heft",
         summary: "critical path first, where it ends earliest (Topcuoglu 2002)",
-        make: || Box::new(Heft),
-        planner: Some(|| Arc::new(Heft)),
+        make: || Box::new(Follow("heft")),
+        planner: Some(|| Arc::new(GraphPlanner(Heft))),
+    },
+    Entry {
+        name: "cpop",
+        summary: "the critical path on one device (Topcuoglu 2002)",
+        make: || Box::new(Follow("cpop")),
+        planner: Some(|| Arc::new(GraphPlanner(Cpop))),
+    },
+    Entry {
+        name: "peft",
+        summary: "where it and what is behind it end earliest (Arabnejad 2014)",
+        make: || Box::new(Follow("peft")),
+        planner: Some(|| Arc::new(GraphPlanner(Peft))),
+    },
+    Entry {
+        name: "min-min",
+        summary: "of what is ready that which is complete first",
+        make: || Box::new(Follow("min-min")),
+        planner: Some(|| Arc::new(GraphPlanner(MinMin))),
+    },
+    Entry {
+        name: "max-min",
+        summary: "of what is ready that which is complete last",
+        make: || Box::new(Follow("max-min")),
+        planner: Some(|| Arc::new(GraphPlanner(MaxMin))),
+    },
+    Entry {
+        name: "sufferage",
+        summary: "of what is ready that which loses most by its second best place",
+        make: || Box::new(Follow("sufferage")),
+        planner: Some(|| Arc::new(GraphPlanner(Sufferage))),
+    },
+    Entry {
+        name: "mct",
+        summary: "in order of readiness, each where it is complete first",
+        make: || Box::new(Follow("mct")),
+        planner: Some(|| Arc::new(GraphPlanner(Mct))),
+    },
+    Entry {
+        name: "time-optimised",
+        summary: "the best rule, then a search for less time, or for less of what the graph weighs",
+        make: || Box::new(Follow("time-optimised")),
+        planner: Some(|| Arc::new(GraphPlanner(TimeOptimised))),
+    },
+    Entry {
+        name: "cost-optimised",
+        summary: "the least money, then the least time",
+        make: || Box::new(Follow("cost-optimised")),
+        planner: Some(|| Arc::new(GraphPlanner(CostOptimised))),
+    },
+    Entry {
+        name: "energy-optimised",
+        summary: "the least joules, then the least time",
+        make: || Box::new(Follow("energy-optimised")),
+        planner: Some(|| Arc::new(GraphPlanner(EnergyOptimised))),
     },
 ];
 
 /// All strategies; the first is the default.
 pub fn registry() -> &'static [Entry] {
-    &REGISTRY
+    REGISTRY
 }
 
 /// One of each, for a scheduler.
@@ -111,6 +154,18 @@ pub fn planner(name: &str) -> Option<Arc<dyn Planner>> {
 
 /// The planner of a strategy as benchmarks use it: on instances of public data sets.
 pub fn schedule_planner(name: &str) -> Option<Arc<dyn SchedulePlanner>> {
-    let _ = name;
-    None
+    Some(match name {
+        "heft" => Arc::new(Heft),
+        "cpop" => Arc::new(Cpop),
+        "peft" => Arc::new(Peft),
+        "min-min" => Arc::new(MinMin),
+        "max-min" => Arc::new(MaxMin),
+        "sufferage" => Arc::new(Sufferage),
+        "mct" => Arc::new(Mct),
+        "time-optimised" => Arc::new(TimeOptimised),
+        "cost-optimised" => Arc::new(CostOptimised),
+        "energy-optimised" => Arc::new(EnergyOptimised),
+        "auto" => Arc::new(Auto::default()),
+        _ => return None,
+    })
 }

@@ -108,6 +108,7 @@ pub fn encode_facts(facts: &[Fact]) -> Vec<u8> {
             | Event::Extended { .. }
             | Event::NodeSeen(_)
             | Event::DeviceSampled { .. }
+            | Event::MemoryUsed { .. }
             | Event::DeviceLost { .. }
             | Event::NodeLost { .. }
             | Event::Planned { .. }

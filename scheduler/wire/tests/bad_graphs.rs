@@ -192,6 +192,13 @@ priority = 10000000
                 ("no tolerance", "[graph]\ntolerance = {}"),
                 ("min_success", "[graph]\ntolerance = { min_success = 95 }"),
                 ("min_success nan", "[graph]\ntolerance = { min_success = nan }"),
+                (
+                    "weights",
+                    "[graph]\nweights = { tme = 1, energy = -1, transfer = nan, fragmentation = \"1\" }",
+                ),
+                ("weights inf", "[graph]\nweights = { time = inf, energy = 1e7 }"),
+                ("no weight", "[graph]\nweights = { time = 0 }"),
+                ("weights of time alone", "[graph]\nweights = 1"),
             ],
         ),
     );

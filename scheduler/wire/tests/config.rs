@@ -1,6 +1,6 @@
 //! Where each value of the configuration comes from, and what is said about bad ones.
 
-use dunnage_model::{Bytes, Span};
+use dunnage_model::{Bytes, Links, Span};
 use dunnage_wire::config::{Config, GpuEnv, KEYS, KeyKind, Origin, SourceFile, Sources, config_paths};
 use std::path::{Path, PathBuf};
 
@@ -95,6 +95,63 @@ fn resources_are_merged_name_by_name() {
 }
 
 #[test]
+fn what_a_machine_costs_is_merged_name_by_name() {
+    let text = "prices = { cpu = 0.00001, \"H100 NVL\" = 2 }\n[watts]\ncpu = 5\n[links]\nhost_gpu = \"25GiB/s\"\nlatency = \"5us\"";
+    let sources = Sources {
+        files: vec![file("/a", text)],
+        env: pairs(&[("DUNNAGE_PRICES", "h100 nvl=3, a100=1"), ("DUNNAGE_LINKS", "gpu_gpu=300GB")]),
+        ..Sources::default()
+    };
+    let config = Config::load(&sources).unwrap();
+    let tariff = config.tariff();
+    assert_eq!((tariff.price(None), tariff.price(Some("NVIDIA H100 NVL"))), (0.00001, 3.0));
+    assert_eq!((tariff.power(None), tariff.price(Some("A100-SXM"))), (5.0, 1.0));
+    assert_eq!((tariff.links.host_gpu, tariff.links.gpu_gpu), (25.0 * 1_073_741_824.0, 3e11));
+    assert_eq!((tariff.links.node_node, tariff.links.latency), (Links::default().node_node, 5e-6));
+    let shown: Vec<String> = config
+        .entries()
+        .iter()
+        .filter(|entry| ["prices.", "watts.", "links."].iter().any(|table| entry.key.starts_with(table)))
+        .map(|entry| format!("{} = {} # {}", entry.key, entry.value, entry.origin))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "prices.a100 = 1.0 # environment variable DUNNAGE_PRICES",
+            "prices.cpu = 0.00001 # /a",
+            "prices.\"h100 nvl\" = 3.0 # environment variable DUNNAGE_PRICES",
+            "watts.cpu = 5.0 # /a",
+            "links.host_gpu = \"25GiB/s\" # /a",
+            "links.gpu_gpu = \"300GB/s\" # environment variable DUNNAGE_LINKS",
+            "links.node_node = \"1100MB/s\" # default",
+            "links.latency = \"5us\" # /a",
+        ]
+    );
+    // What is shown is what is read.
+    let text = shown.join("\n");
+    let again = Config::load(&Sources { files: vec![file("/b", &text)], ..Sources::default() }).unwrap();
+    assert_eq!(again.tariff(), tariff);
+}
+
+#[test]
+fn what_a_machine_cannot_cost_is_refused() {
+    let text = "prices = { cpu = -1, h100 = nan, a100 = inf, \"\" = 1, b = \"3\" }\nwatts = { h100 = 1e9 }\n\
+                links = { host_gup = \"1GiB\", host_gpu = 25, gpu_gpu = \"0B\", node_node = \"fast\", latency = \"2h\" }";
+    let sources = Sources {
+        files: vec![file("/c.toml", text)],
+        env: pairs(&[
+            ("DUNNAGE_WATTS", "cpu"),
+            ("DUNNAGE_LINKS", "latency=[2J"),
+            ("DUNNAGE_PRICES", "cpu=1e400"),
+        ]),
+        ..Sources::default()
+    };
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("bad_tariff", report(&sources));
+    });
+}
+
+#[test]
 fn paths_of_a_file_are_relative_to_it() {
     let sources =
         Sources { files: vec![file("/etc/dunnage/c.toml", "socket = \"d.sock\"")], ..Sources::default() };
@@ -113,6 +170,8 @@ fn every_key_can_be_set_and_is_shown() {
             KeyKind::Time => ("90m", "\"90m\""),
             KeyKind::Count => ("7", "7"),
             KeyKind::Resources => ("licence=3", "3"),
+            KeyKind::Rates => ("h100=0.5", "0.5"),
+            KeyKind::Links => ("host_gpu=25GiB", "\"25GiB/s\""),
         };
         let sources = Sources { env: pairs(&[(&key.variable(), text)]), ..Sources::default() };
         let config = Config::load(&sources).unwrap_or_else(|problems| panic!("{}: {problems:?}", key.name));

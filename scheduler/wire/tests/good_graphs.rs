@@ -2,7 +2,7 @@
 
 use dunnage_model::{
     Backoff, Bytes, Code, Cost, DeviceKind, FunctionSpec, Graph, GraphSpec, Literal, MilliCores, MilliShare,
-    OnFailure, OomRetry, Order, OutputKind, Retry, Span, Tolerance,
+    OnFailure, OomRetry, Order, OutputKind, Retry, Span, Tolerance, Weights,
 };
 use dunnage_wire::graph_file::{
     FileError, Limits, Places, decode_json, decode_json_text, decode_toml, read, render,
@@ -80,6 +80,16 @@ fn tolerance_has_four_forms() {
     assert_eq!(of("\"tolerant\""), Tolerance::Tolerant);
     assert_eq!(of("{ max_failures = 5 }"), Tolerance::MaxFailures(5));
     assert_eq!(of("{ min_success = 1 }"), Tolerance::MinSuccess(1.0));
+}
+
+#[test]
+fn weights_that_are_not_named_keep_their_defaults() {
+    let of = |text: &str| toml(&format!("[graph]\nweights = {text}")).weights.unwrap();
+    assert_eq!(of("{}"), Weights::default());
+    assert_eq!(of("{ energy = 0.2 }"), Weights { energy: 0.2, ..Weights::default() });
+    let all = Weights { time: 0.0, transfer: 0.5, energy: 2.0, fragmentation: 1.0 };
+    assert_eq!(of("{ time = 0, transfer = 0.5, energy = 2, fragmentation = 1.0 }"), all);
+    assert_eq!(toml("").weights, None);
 }
 
 #[test]

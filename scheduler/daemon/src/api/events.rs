@@ -97,6 +97,7 @@ fn told(event: &Event) -> (&'static str, Option<u32>, Option<u32>) {
         | Event::Extended { .. }
         | Event::NodeSeen(_)
         | Event::DeviceSampled { .. }
+        | Event::MemoryUsed { .. }
         | Event::DeviceLost { .. }
         | Event::NodeLost { .. }
         | Event::Planned { .. }

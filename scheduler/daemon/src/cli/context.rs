@@ -87,12 +87,18 @@ impl Context {
         self.config.devices.parse().map_err(|error| Failure::new(USAGE, format!("--devices: {error}")))
     }
 
+    /// The history of earlier runs: one for a daemon and all local runs.
+    pub(crate) fn estimates(&self) -> PathBuf {
+        self.config.state_dir.join(dunnage_store::EstimateStore::FILE)
+    }
+
     /// How a shell in this state directory is made.
     pub(crate) fn setup(&self, state_dir: PathBuf) -> Result<Setup, Failure> {
         Ok(Setup {
             state_dir,
             devices: self.selection()?,
             resources: self.config.resources.clone(),
+            tariff: self.config.tariff(),
             ignore_foreign_below: self.config.ignore_foreign_below,
             gpu_env: match self.config.gpu_env {
                 config::GpuEnv::Uuid => GpuEnv::Uuid,
@@ -103,6 +109,7 @@ impl Context {
             workers: self.config.workers,
             sample_every: self.config.sample_interval.to_std(),
             probe_timeout: self.config.probe_timeout.to_std(),
+            estimates: self.estimates(),
         })
     }
 }

@@ -33,12 +33,8 @@ pub(crate) async fn devices(context: &Context, change: Option<DeviceChange>) -> 
 
 /// The machine as this process sees it.
 fn look(context: &Context) -> Result<DevicesDoc, Failure> {
-    let look = crate::setup::look(
-        &context.selection()?,
-        &context.config.resources,
-        context.config.probe_timeout.to_std(),
-    )
-    .map_err(|error| Failure::new(USAGE, error.to_string()))?;
+    let look = crate::setup::look(&context.selection()?, &context.config)
+        .map_err(|error| Failure::new(USAGE, error.to_string()))?;
     let mut core = Scheduler::new(dunnage_strategies::strategies());
     core.replay(Time::ZERO, Event::NodeSeen(Arc::new(look.node)));
     for sample in look.samples {

@@ -7,6 +7,9 @@ use super::table::{Cell, Column, table};
 use super::text;
 use dunnage_wire::api::{ExplainDoc, StoryDoc};
 
+/// Remarks on earlier runs that are shown.
+const REMARKS_MAX: usize = 12;
+
 /// A task's state and reason, its options with their expected times, and its story.
 pub(crate) fn explain(doc: &ExplainDoc, style: &Style) -> String {
     let mut page = Page::new(style);
@@ -89,6 +92,24 @@ fn options(page: &mut Page<'_>, doc: &ExplainDoc) {
         })
         .collect();
     table(page, 0, &columns, rows);
+    remarks(page, doc);
+}
+
+/// Adds what is known of earlier runs; what holds for several options is told once.
+fn remarks(page: &mut Page<'_>, doc: &ExplainDoc) {
+    let mut told: Vec<&str> = Vec::new();
+    for remark in doc.options.iter().flat_map(|option| &option.remarks) {
+        if !told.contains(&remark.as_str()) && told.len() < REMARKS_MAX {
+            told.push(remark);
+        }
+    }
+    if told.is_empty() {
+        return;
+    }
+    page.heading("Earlier runs");
+    for remark in told {
+        page.wrapped(2, Tone::Plain, remark, 3);
+    }
 }
 
 /// Adds what happened, with times since the first event.
@@ -132,14 +153,16 @@ mod tests {
                     device: "gpu0".to_owned(),
                     predicted_s: Some(1.5),
                     basis: "declaration".to_owned(),
+                    remarks: vec!["14 runs of `train` on a GPU took 1.5s".to_owned()],
                     obstacle: Some("3.0 GiB of 20 GiB free".to_owned()),
+                    ..ExplainOptionDoc::default()
                 },
                 ExplainOptionDoc {
                     variant: 1,
                     device: "cpu".to_owned(),
                     predicted_s: None,
                     basis: "none".to_owned(),
-                    obstacle: None,
+                    ..ExplainOptionDoc::default()
                 },
             ],
             story: vec![
@@ -157,6 +180,7 @@ mod tests {
             "waits for 20 GiB",
             "expected to take 12.0 s from history, strategy load-balanced, its memory is held by cgroup v2",
             "3.0 GiB of 20 GiB free",
+            "14 runs of `train` on a GPU took 1.5s",
             "2026-11-21 05:03:07 UTC",
             "+2.50 s  out of memory on gpu0 at 18 GiB",
         ] {
@@ -170,6 +194,7 @@ mod tests {
         odd.message = "\x1b名 ".repeat(200);
         odd.predicted_s = Some(f64::NAN);
         odd.options[1].predicted_s = Some(f64::NAN);
+        odd.options[0].remarks = vec!["\x1b長 ".repeat(200); 40];
         odd.options[0].obstacle = Some("長い\n".repeat(80));
         odd.story[1].at = f64::NEG_INFINITY;
         odd.story[1].what = "long ".repeat(80);

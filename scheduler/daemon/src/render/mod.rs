@@ -5,13 +5,16 @@
 //! hold throughout: without colour no escape byte is written; control characters of names and messages
 //! are escaped; a line is never wider than the style's width.
 
+pub(crate) mod bench;
 pub(crate) mod devices;
 pub(crate) mod doctor;
 pub(crate) mod errors;
 pub(crate) mod explain;
 pub(crate) mod gantt;
+pub(crate) mod plan_page;
 pub(crate) mod progress;
 pub(crate) mod queue;
+pub(crate) mod shape;
 pub(crate) mod status;
 pub(crate) mod style;
 pub(crate) mod summary;

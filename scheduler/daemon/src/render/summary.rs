@@ -20,6 +20,8 @@ const KEYS_MAX: usize = 8;
 const FAMILIES_MAX: usize = 10;
 const DEVICES_MAX: usize = 8;
 const BAR_CELLS: usize = 20;
+/// A function that took within this much of what was expected was predicted well.
+const NEAR: f64 = 0.2;
 /// Paths of outputs that are named one by one.
 const PATHS_MAX: usize = 3;
 
@@ -34,7 +36,9 @@ pub(crate) fn summary(doc: &StatusDoc, style: &Style) -> String {
     header(&mut page, doc);
     chosen(&mut page, doc);
     devices(&mut page, doc);
-    let taken = doc.devices.len().min(DEVICES_MAX).saturating_sub(2) + if doc.failed > 0 { 6 } else { 0 };
+    let predicted = usize::from(predictions(&mut page, doc));
+    let taken =
+        predicted + doc.devices.len().min(DEVICES_MAX).saturating_sub(2) + if doc.failed > 0 { 6 } else { 0 };
     time(&mut page, doc, FAMILIES_MAX.saturating_sub(taken).max(3));
     critical_path(&mut page, doc);
     failures::failures(&mut page, doc, Limits { kinds: 3, message_lines: 2, log_lines: 4 });
@@ -123,6 +127,44 @@ fn header(page: &mut Page<'_>, doc: &StatusDoc) {
         }
     }
     page.wrapped(0, Tone::Dim, &words, 2);
+}
+
+/// Adds how well what was expected came true, where anything was, and says whether it did.
+fn predictions(page: &mut Page<'_>, doc: &StatusDoc) -> bool {
+    let mut errors: Vec<f64> = Vec::new();
+    let mut bases: Vec<(&str, u64)> = Vec::new();
+    for function in doc.functions.iter().filter(|function| function.state == "succeeded") {
+        let (Some(took), Some(expected)) = (took(function), function.predicted_s) else { continue };
+        let error = (took / expected - 1.0).abs();
+        if !error.is_finite() {
+            continue;
+        }
+        errors.push(error);
+        let basis = function.basis.as_deref().unwrap_or("none");
+        match bases.iter_mut().find(|(known, _)| *known == basis) {
+            Some((_, count)) => *count += 1,
+            None => bases.push((basis, 1)),
+        }
+    }
+    if errors.is_empty() {
+        return false;
+    }
+    errors.sort_by(f64::total_cmp);
+    let median = f64::midpoint(errors[(errors.len() - 1) / 2], errors[errors.len() / 2]);
+    let near = errors.iter().filter(|error| **error <= NEAR).count();
+    bases.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let bases: Vec<String> =
+        bases.iter().map(|(basis, count)| format!("{basis} {}", format::count(*count))).collect();
+    let words = format!(
+        "predictions: {} of {} within {:.0} %, median error {:.0} %, basis {}",
+        format::count(near as u64),
+        format::count(errors.len() as u64),
+        NEAR * 100.0,
+        (median * 100.0).min(9999.0),
+        bases.join(" / ")
+    );
+    page.wrapped(0, Tone::Dim, &words, 2);
+    true
 }
 
 /// Adds the json values that the graph ends with. A family of many instances has no single answer, so
@@ -473,7 +515,7 @@ mod tests {
         }
         (doc.failed, doc.succeeded) = (99, doc.succeeded - 99);
         let text = summary(&doc, &sample::plain(80));
-        assert!(text.lines().count() <= 48, "{}\n{text}", text.lines().count());
+        assert!(text.lines().count() <= 49, "{}\n{text}", text.lines().count());
     }
 
     #[test]

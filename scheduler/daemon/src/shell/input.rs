@@ -1,5 +1,6 @@
 //! What reaches the loop.
 
+use crate::tree::TreeUse;
 use dunnage_exec::EngineEvent;
 use dunnage_exec::logs::LogChunk;
 use dunnage_model::{AttemptId, DeviceSample, Event, Graph, GraphId, NodeSpec, Owner, Plan, Snapshot};
@@ -23,7 +24,7 @@ pub(crate) enum Input {
     /// A planner is done.
     Planned { graph: GraphId, revision: u32, plan: Arc<Plan> },
     /// Devices were looked at.
-    Sampled { samples: Vec<DeviceSample>, node: Option<NodeSpec> },
+    Sampled { samples: Vec<DeviceSample>, node: Option<NodeSpec>, trees: Box<TreeUse> },
     /// The daemon is to end; `kill` ends the tasks first.
     Stop { kill: bool },
 }
@@ -79,6 +80,10 @@ pub(crate) enum Command {
     },
     Queue {
         reply: Reply<Vec<QueueRow>>,
+    },
+    /// A copy to look ahead with, beside the loop.
+    Outlook {
+        reply: Reply<Box<(dunnage_core::Outlook, dunnage_model::Time)>>,
     },
     Status {
         id: GraphId,

@@ -8,6 +8,7 @@
 mod commands;
 mod effects;
 mod input;
+mod keeper;
 mod locks;
 mod meta;
 mod orders;
@@ -22,10 +23,11 @@ mod views;
 
 pub(crate) use effects::Effects;
 pub(crate) use input::{Command, Input, LogPart, NewGraph, Refused, Reply};
+pub(crate) use keeper::{Keeper, read_only as read_history};
 pub(crate) use locks::DeviceLocks;
 pub(crate) use meta::Meta;
 pub(crate) use owner::{Parts, Shell, ShellOptions, Stopped};
-pub(crate) use recovery::Found;
+pub(crate) use recovery::{Found, graph_of};
 pub(crate) use sampler::Sampler;
 pub(crate) use translate::missing_inputs;
 pub(crate) use views::devices;

@@ -8,7 +8,7 @@
 use super::effects::Effects;
 use super::input::{Input, Refused, Reply};
 use super::sampler::Sampler;
-use super::{DeviceLocks, Meta, views};
+use super::{DeviceLocks, Keeper, Meta, views};
 use dunnage_core::Scheduler;
 use dunnage_devices::GpuEnv;
 use dunnage_exec::LocalEngine;
@@ -27,6 +27,9 @@ const BATCH_MAX: usize = 512;
 /// How often the logs of commands that have run for a while are copied to disk.
 pub(super) const LOGS_EVERY: Duration = Duration::from_secs(1);
 
+/// How often what was learned is written down.
+const KEEP_EVERY: Duration = Duration::from_secs(3);
+
 /// How a shell is set up.
 #[derive(Clone, Debug)]
 pub(crate) struct ShellOptions {
@@ -42,6 +45,8 @@ pub(crate) struct ShellOptions {
     pub(crate) journal: PathBuf,
     /// The store's token, by which processes of ours are known.
     pub(crate) token: String,
+    /// Whether the devices are made up: then nothing real says how much RAM is free.
+    pub(crate) made_up: bool,
 }
 
 /// How the loop ended.
@@ -97,6 +102,10 @@ pub(crate) struct Shell {
     pub(crate) pids: BTreeMap<AttemptId, u32>,
     /// What each running attempt's processes use of GPUs.
     pub(crate) gpu_used: BTreeMap<AttemptId, Vec<(DeviceId, Bytes)>>,
+    /// The most that each has used of one GPU.
+    pub(super) gpu_peaks: BTreeMap<AttemptId, Bytes>,
+    /// Keeps what is learned.
+    pub(crate) keeper: Keeper,
     pub(super) stopping: Option<bool>,
     /// Tells of attempts that have ended, for those who follow their logs.
     pub(crate) ended_attempts: broadcast::Sender<AttemptId>,
@@ -111,6 +120,7 @@ pub(crate) struct Parts {
     pub(crate) engine: LocalEngine,
     pub(crate) effects: Effects,
     pub(crate) options: ShellOptions,
+    pub(crate) keeper: Keeper,
     pub(crate) sender: mpsc::UnboundedSender<Input>,
     pub(crate) inputs: mpsc::UnboundedReceiver<Input>,
     pub(crate) sampler: Option<Sampler>,
@@ -130,6 +140,7 @@ impl Shell {
             engine,
             effects,
             options,
+            keeper,
             sender,
             inputs,
             sampler,
@@ -168,6 +179,8 @@ impl Shell {
             broken: None,
             pids: BTreeMap::new(),
             gpu_used: BTreeMap::new(),
+            gpu_peaks: BTreeMap::new(),
+            keeper,
             stopping: None,
             ended_attempts: broadcast::channel(1024).0,
         }
@@ -180,11 +193,14 @@ impl Shell {
 
     /// Runs until it is told to stop.
     pub(crate) async fn run(mut self) -> Stopped {
-        let watch = self.sampler.is_some() && self.core.ledger().nodes().any(|node| !node.gpus.is_empty());
+        let has_gpus = self.core.ledger().nodes().any(|node| !node.gpus.is_empty());
+        let watch = self.sampler.is_some() && (has_gpus || !self.options.made_up);
         let mut tick = tokio::time::interval(self.options.sample_every.max(Duration::from_millis(10)));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut log_tick = tokio::time::interval(LOGS_EVERY);
         log_tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut keep_tick = tokio::time::interval(KEEP_EVERY);
+        keep_tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.flush();
         loop {
             let pause = self.wake.map(|at| at.since(self.clock.now()).to_std());
@@ -198,6 +214,10 @@ impl Shell {
                 }
                 _ = log_tick.tick(), if !self.pids.is_empty() => {
                     self.keep_logs();
+                    continue;
+                }
+                _ = keep_tick.tick(), if self.core.estimates().has_changes() => {
+                    self.keep_estimates();
                     continue;
                 }
             };
@@ -216,8 +236,10 @@ impl Shell {
             }
             self.flush();
             if self.is_done() {
+                self.keep_estimates();
                 self.engine.goodbye().await;
-                let Self { broken, journal, engine, claims, effects, core, .. } = self;
+                let Self { broken, journal, engine, claims, effects, core, keeper, .. } = self;
+                keeper.close();
                 // Everything is synced when the journal has stopped: claims and logs in memory may go.
                 if journal.stop().is_ok() && broken.is_none() {
                     for (_, claimed) in claims {
@@ -242,7 +264,7 @@ impl Shell {
             Input::Judged { attempt, event, lost, has_log } => self.judged(attempt, *event, &lost, has_log),
             Input::Notice(notice) => self.notice(notice),
             Input::Planned { graph, revision, plan } => self.handle(Event::Planned { graph, revision, plan }),
-            Input::Sampled { samples, node } => self.sampled(samples, node),
+            Input::Sampled { samples, node, trees } => self.sampled(samples, node, &trees),
             Input::Stop { kill } => {
                 self.stopping = Some(kill || self.stopping == Some(true));
                 if kill {

@@ -1,7 +1,9 @@
 //! What engine and devices report: attempts that began and ended, what they left behind, who uses what.
 
 use super::owner::{Claimed, LOGS_EVERY, Shell};
+use super::sampler::Look;
 use super::{Input, outcome};
+use crate::tree::TreeUse;
 use dunnage_exec::{Ending, EngineEvent, Outcome};
 use dunnage_model::{
     AttemptId, Bytes, Cause, Code, DeviceId, DeviceSample, Event, Failure, NodeSpec, ProcessUse, Usage,
@@ -89,7 +91,12 @@ impl Shell {
         }
     }
 
-    pub(super) fn judged(&mut self, attempt: AttemptId, event: Event, lost: &[u32], has_log: bool) {
+    pub(super) fn judged(&mut self, attempt: AttemptId, mut event: Event, lost: &[u32], has_log: bool) {
+        if let (Event::Finished { usage, .. } | Event::Failed { usage, .. }, Some(peak)) =
+            (&mut event, self.gpu_peaks.get(&attempt))
+        {
+            usage.peak_gpu_memory.get_or_insert(*peak);
+        }
         self.effects.inspecting = self.effects.inspecting.saturating_sub(1);
         for task in lost {
             self.handle(Event::ValueLost { task: attempt.task.graph.task(*task) });
@@ -117,9 +124,10 @@ impl Shell {
         let _ = self.ended_attempts.send(attempt);
         self.pids.remove(&attempt);
         self.gpu_used.remove(&attempt);
+        self.gpu_peaks.remove(&attempt);
     }
 
-    pub(super) fn sampled(&mut self, samples: Vec<DeviceSample>, node: Option<NodeSpec>) {
+    pub(super) fn sampled(&mut self, samples: Vec<DeviceSample>, node: Option<NodeSpec>, trees: &TreeUse) {
         if let Some(node) = node {
             self.handle(Event::NodeSeen(Arc::new(node)));
         }
@@ -143,6 +151,16 @@ impl Shell {
                     }
                 }
             }
+            let by =
+                if sample.device.is_host() { self.host_use(trees) } else { used_of(&used, sample.device) };
+            if !by.is_empty() {
+                self.handle(Event::MemoryUsed { device: sample.device, by });
+            }
+            if sample.device.is_host() {
+                let foreign = self.host_foreign(&sample, trees);
+                self.handle(Event::DeviceSampled { sample: Box::new(sample), foreign });
+                continue;
+            }
             let own = std::process::id();
             let ours = |pid: u32| pid == own || crate::tree::owner_of(pid, &roots).is_some();
             let foreign =
@@ -150,7 +168,28 @@ impl Shell {
                     .unwrap_or_default();
             self.handle(Event::DeviceSampled { sample: Box::new(sample), foreign });
         }
+        for (attempt, devices) in &used {
+            let most = devices.iter().map(|(_, bytes)| *bytes).max().unwrap_or_default();
+            let peak = self.gpu_peaks.entry(*attempt).or_default();
+            *peak = most.max(*peak);
+        }
         self.gpu_used = used;
+    }
+
+    /// The RAM that attempts were seen to use.
+    fn host_use(&self, trees: &TreeUse) -> Vec<(AttemptId, Bytes)> {
+        if self.options.made_up {
+            return Vec::new();
+        }
+        self.pids.iter().filter_map(|(attempt, pid)| Some((*attempt, *trees.by_root.get(pid)?))).collect()
+    }
+
+    /// The RAM that others use. Of a made-up machine nothing real says.
+    fn host_foreign(&self, sample: &DeviceSample, trees: &TreeUse) -> Bytes {
+        let Some(used) = sample.memory_used.filter(|_| !self.options.made_up) else { return Bytes::ZERO };
+        let ours = trees.by_root.values().fold(trees.own, |sum, bytes| sum.saturating_add(*bytes));
+        let foreign = used.saturating_sub(ours);
+        if foreign < self.options.ignore_foreign_below { Bytes::ZERO } else { foreign }
     }
 
     pub(super) fn keep_logs(&mut self) {
@@ -195,6 +234,13 @@ impl Shell {
                 });
             }
         }
-        sampler.ask(load.into_iter().collect());
+        let roots = if self.options.made_up { Vec::new() } else { self.pids.values().copied().collect() };
+        sampler.ask(Look { load: load.into_iter().collect(), roots });
     }
+}
+
+fn used_of(used: &BTreeMap<AttemptId, Vec<(DeviceId, Bytes)>>, device: DeviceId) -> Vec<(AttemptId, Bytes)> {
+    let on_it =
+        |list: &[(DeviceId, Bytes)]| list.iter().find(|(on, _)| *on == device).map(|(_, bytes)| *bytes);
+    used.iter().filter_map(|(attempt, list)| Some((*attempt, on_it(list)?))).collect()
 }

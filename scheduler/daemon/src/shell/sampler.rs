@@ -6,8 +6,14 @@ use dunnage_model::{DeviceId, ProcessUse};
 use std::sync::mpsc as std_mpsc;
 use tokio::sync::mpsc;
 
-/// Asks for a look, with what runs where: a mock device shows that as its load.
-pub(crate) type Look = Vec<(DeviceId, Vec<ProcessUse>)>;
+/// Asks for a look.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(crate) struct Look {
+    /// What runs where: a mock device shows that as its load.
+    pub(crate) load: Vec<(DeviceId, Vec<ProcessUse>)>,
+    /// The processes at the roots of the attempts' trees: how much RAM each tree uses is looked at as well.
+    pub(crate) roots: Vec<u32>,
+}
 
 /// The way to ask. Dropping it ends the thread.
 #[derive(Clone, Debug)]
@@ -26,10 +32,11 @@ impl Sampler {
             let mut known: Vec<DeviceId> = source.inventory().map(|node| ids(&node)).unwrap_or_default();
             while let Ok(look) = receiver.recv() {
                 if let Some(load) = &load {
-                    for (device, processes) in look {
+                    for (device, processes) in look.load {
                         load.set(device, processes);
                     }
                 }
+                let trees = Box::new(crate::tree::memory_of(&look.roots));
                 let samples = source.sample();
                 let mut node = None;
                 if samples.iter().any(|sample| !sample.device.is_host() && !known.contains(&sample.device))
@@ -38,7 +45,7 @@ impl Sampler {
                     known = ids(&fresh);
                     node = Some(fresh);
                 }
-                if inputs.send(Input::Sampled { samples, node }).is_err() {
+                if inputs.send(Input::Sampled { samples, node, trees }).is_err() {
                     return;
                 }
             }

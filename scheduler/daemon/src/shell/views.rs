@@ -40,6 +40,8 @@ pub(crate) fn queue_row(run: &GraphRun, strategy: &str, clock: &StoreClock) -> Q
         priority: run.graph.settings.priority,
         owner: run.owner.0,
         reason: None,
+        start_s: None,
+        end_s: None,
     }
 }
 
@@ -389,6 +391,10 @@ pub(crate) fn explain(
                 device: option.device.to_string(),
                 predicted_s: option.predicted.map(|span| span.as_secs_f64()),
                 basis: option.basis.word().to_owned(),
+                samples: option.estimate.samples.into(),
+                low_s: option.estimate.low.map(|span| span.as_secs_f64()),
+                high_s: option.estimate.high.map(|span| span.as_secs_f64()),
+                remarks: option.remarks,
                 obstacle: option.obstacle,
             })
             .collect(),

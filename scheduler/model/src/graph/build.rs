@@ -14,7 +14,8 @@ use crate::{
 };
 use petgraph::algo::tarjan_scc;
 use petgraph::graphmap::DiGraphMap;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 
 /// How large a graph may be.
@@ -67,13 +68,42 @@ struct Builder {
     unlisted: usize,
     functions: Vec<Function>,
     families: Vec<Family>,
-    family_index: HashMap<String, u32>,
+    /// Families by a hash of their names, sorted; of families with one name the first.
+    family_index: Vec<(u64, u32)>,
     first: Vec<u32>,
     /// Sorted.
     by_id: Vec<(u64, u32)>,
     requests: Vec<Request>,
     request_index: HashMap<Request, u32>,
+    last_variant: Option<Variant>,
     groups: Vec<Group>,
+}
+
+/// Where in a function a text stands; written only when something is wrong with it.
+enum Key<'s> {
+    Args(usize),
+    After(usize),
+    Command(usize),
+    ExtraArgs(usize),
+    Compensate(usize),
+    Env(&'s str),
+    Dir,
+    Param(String),
+}
+
+impl fmt::Display for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Args(n) => write!(f, "args[{n}]"),
+            Self::After(n) => write!(f, "after[{n}]"),
+            Self::Command(n) => write!(f, "command[{n}]"),
+            Self::ExtraArgs(n) => write!(f, "extra_args[{n}]"),
+            Self::Compensate(n) => write!(f, "compensate[{n}]"),
+            Self::Env(name) => write!(f, "env.{name}"),
+            Self::Dir => f.write_str("dir"),
+            Self::Param(key) => f.write_str(key),
+        }
+    }
 }
 
 /// What a reference names.
@@ -91,11 +121,12 @@ impl Builder {
             unlisted: 0,
             functions: Vec::new(),
             families: Vec::new(),
-            family_index: HashMap::new(),
+            family_index: Vec::new(),
             first: Vec::new(),
             by_id: Vec::new(),
             requests: Vec::new(),
             request_index: HashMap::new(),
+            last_variant: None,
             groups: Vec::new(),
         }
     }
@@ -125,7 +156,7 @@ impl Builder {
     }
 
     fn build(mut self) -> Result<Graph, Vec<Problem>> {
-        let specs = std::mem::take(&mut self.spec.functions);
+        let mut specs = std::mem::take(&mut self.spec.functions);
         if specs.is_empty() {
             self.problem(
                 Problem::new("function", "the graph has no functions")
@@ -142,7 +173,9 @@ impl Builder {
         }
         let countable = self.count_instances(&specs);
         self.name_families(&specs);
-        for (at, spec) in specs.iter().enumerate() {
+        let compensates = specs.iter().any(|spec| !spec.compensate.is_empty());
+        self.functions.reserve_exact(specs.len());
+        for (at, spec) in specs.iter_mut().enumerate() {
             self.check_names(at, spec);
             let function = self.make_function(at, spec);
             self.functions.push(function);
@@ -150,7 +183,7 @@ impl Builder {
         if !countable {
             return Err(self.give_up());
         }
-        self.index_ids(&specs);
+        self.index_ids();
         let Some((needs, args)) = self.resolve(&specs) else {
             return Err(self.give_up());
         };
@@ -171,7 +204,6 @@ impl Builder {
         if !self.problems.is_empty() || self.unlisted > 0 {
             return Err(self.give_up());
         }
-        let compensates = specs.iter().any(|spec| !spec.compensate.is_empty());
         Ok(Graph {
             name: self.spec.name.unwrap_or_else(|| "graph".to_owned()),
             settings: Settings {
@@ -236,28 +268,52 @@ impl Builder {
     }
 
     fn name_families(&mut self, specs: &[FunctionSpec]) {
-        let mut seen: HashMap<String, usize> = HashMap::new();
+        self.families.reserve_exact(specs.len());
+        self.family_index.reserve_exact(specs.len());
         for (at, spec) in specs.iter().enumerate() {
             let name = spec.family.clone().unwrap_or_else(|| default_family(spec));
-            if let Some(before) = seen.get(&name) {
-                // Two functions with one id are told of as such.
-                if specs[*before].id != spec.id {
-                    self.problem(
-                        Problem::new(format!("function[{at}].family"), "two functions have one family name")
-                            .function(&spec.id)
-                            .value(&name)
-                            .hint(format!(
-                                "`{}` has it already: give one of them another with `family = \"...\"`",
-                                specs[*before].id
-                            )),
-                    );
-                }
-            } else {
-                seen.insert(name.clone(), at);
-                self.family_index.insert(name.clone(), at as u32);
-            }
+            self.family_index.push((hash_id(&name), at as u32));
             self.families.push(Family { name, group: None });
         }
+        self.family_index.sort_unstable();
+        let mut twins: Vec<(usize, usize)> = Vec::new();
+        let families = &self.families;
+        for row in self.family_index.chunk_by(|a, b| a.0 == b.0).filter(|row| row.len() > 1) {
+            let mut first_of: HashMap<&str, usize> = HashMap::new();
+            for (_, at) in row {
+                let at = *at as usize;
+                let first = *first_of.entry(&families[at].name).or_insert(at);
+                if first != at {
+                    twins.push((at, first));
+                }
+            }
+        }
+        twins.sort_unstable();
+        for (at, before) in twins {
+            // Two functions with one id are told of as such.
+            if specs[before].id != specs[at].id {
+                self.problem(
+                    Problem::new(format!("function[{at}].family"), "two functions have one family name")
+                        .function(&specs[at].id)
+                        .value(&self.families[at].name)
+                        .hint(format!(
+                            "`{}` has it already: give one of them another with `family = \"...\"`",
+                            specs[before].id
+                        )),
+                );
+            }
+        }
+    }
+
+    /// The function of this family.
+    fn family(&self, name: &str) -> Option<usize> {
+        let hash = hash_id(name);
+        let from = self.family_index.partition_point(|(known, _)| *known < hash);
+        self.family_index[from..]
+            .iter()
+            .take_while(|(known, _)| *known == hash)
+            .map(|(_, function)| *function as usize)
+            .find(|function| self.families[*function].name == name)
     }
 
     /// Ids, axis names and placeholders of one function.
@@ -312,7 +368,8 @@ impl Builder {
                 );
             }
         }
-        for name in names(&spec.id) {
+        let in_id = if spec.id.contains('{') { names(&spec.id) } else { Vec::new() };
+        for name in in_id {
             if !axes.contains(name) {
                 let hint = match nearest(name, axes.iter().copied()) {
                     Some(near) => format!("did you mean `{{{near}}}`?"),
@@ -331,7 +388,8 @@ impl Builder {
 
     /// `{arg.N}`, `{out.N}` and `{input.NAME}` must name something there is.
     fn check_placeholders(&mut self, at: usize, spec: &FunctionSpec) {
-        let mut texts: Vec<(String, &str)> = Vec::new();
+        let mut texts: Vec<(Key<'_>, &str)> = Vec::new();
+        let braced = |text: &str| text.contains('{');
         match &spec.code {
             Code::Command(words) => {
                 if words.first().is_none_or(|program| program.is_empty()) {
@@ -341,25 +399,24 @@ impl Builder {
                             .hint("`command = [\"python3\", \"script.py\"]`"),
                     );
                 }
-                texts.extend(
-                    words.iter().enumerate().map(|(n, word)| (format!("command[{n}]"), word.as_str())),
-                );
+                let words = words.iter().enumerate().filter(|(_, word)| braced(word));
+                texts.extend(words.map(|(n, word)| (Key::Command(n), word.as_str())));
             }
             Code::Kernel { params, .. } => {
+                let mut found = Vec::new();
                 for (name, value) in params {
-                    literal_texts(value, &format!("params.{name}"), &mut texts);
+                    literal_texts(value, &format!("params.{name}"), &mut found);
                 }
+                texts.extend(found.into_iter().map(|(key, text)| (Key::Param(key), text)));
             }
             Code::Python { .. } => {}
         }
-        texts.extend(
-            spec.extra_args.iter().enumerate().map(|(n, word)| (format!("extra_args[{n}]"), word.as_str())),
-        );
-        texts.extend(
-            spec.compensate.iter().enumerate().map(|(n, word)| (format!("compensate[{n}]"), word.as_str())),
-        );
-        texts.extend(spec.env.iter().map(|(name, value)| (format!("env.{name}"), value.as_str())));
-        texts.extend(spec.dir.iter().map(|dir| ("dir".to_owned(), dir.as_str())));
+        let extra = spec.extra_args.iter().enumerate().filter(|(_, word)| braced(word));
+        texts.extend(extra.map(|(n, word)| (Key::ExtraArgs(n), word.as_str())));
+        let compensate = spec.compensate.iter().enumerate().filter(|(_, word)| braced(word));
+        texts.extend(compensate.map(|(n, word)| (Key::Compensate(n), word.as_str())));
+        texts.extend(spec.env.iter().map(|(name, value)| (Key::Env(name), value.as_str())));
+        texts.extend(spec.dir.iter().map(|dir| (Key::Dir, dir.as_str())));
         for (name, value) in &spec.env {
             if RESERVED_VARIABLES.contains(&name.as_str()) || name.starts_with("DUNNAGE_") {
                 self.problem(
@@ -373,21 +430,24 @@ impl Builder {
                 );
             }
         }
-        let families: Vec<bool> = spec.args.iter().map(|arg| family_of(&arg.producer).is_some()).collect();
         for (key, text) in texts {
-            if !text.contains('{') {
+            if !braced(text) {
                 continue;
             }
             for name in names(text) {
-                let place = format!("function[{at}].{key}");
                 let wrong = |message: String, hint: String| {
-                    Problem::new(place.clone(), message).function(&spec.id).value(text).hint(hint)
+                    Problem::new(format!("function[{at}].{key}"), message)
+                        .function(&spec.id)
+                        .value(text)
+                        .hint(hint)
                 };
                 if let Some(number) = name.strip_prefix("arg.") {
                     match number.parse::<usize>() {
                         Ok(n) if n < spec.args.len() => {
-                            let is_word = key.starts_with("command[") || key.starts_with("extra_args[");
-                            if families[n] && !(is_word && text == format!("{{arg.{n}}}")) {
+                            let is_word = matches!(key, Key::Command(_) | Key::ExtraArgs(_));
+                            if family_of(&spec.args[n].producer).is_some()
+                                && !(is_word && text == format!("{{arg.{n}}}"))
+                            {
                                 self.problem(wrong(
                                     format!("`{{arg.{n}}}` is all of a family and must be a word of its own"),
                                     format!("write it as one word, or read `DUNNAGE_ARG_{n}`"),
@@ -422,7 +482,8 @@ impl Builder {
         }
     }
 
-    fn make_function(&mut self, at: usize, spec: &FunctionSpec) -> Function {
+    /// The checked function; what only it needs is taken out of the specification.
+    fn make_function(&mut self, at: usize, spec: &mut FunctionSpec) -> Function {
         if spec.max_parallel == Some(0) {
             self.problem(
                 Problem::new(format!("function[{at}].max_parallel"), "none of it could ever run")
@@ -451,62 +512,61 @@ impl Builder {
         }
         let variants = self.make_variants(at, spec);
         let extras = Extras {
-            extra_args: spec.extra_args.clone(),
-            env: spec.env.clone(),
-            dir: spec.dir.clone(),
+            extra_args: std::mem::take(&mut spec.extra_args),
+            env: std::mem::take(&mut spec.env),
+            dir: spec.dir.take(),
             signal: spec.signal,
             grace: spec.grace,
-            node: spec.node.clone(),
-            compensate: spec.compensate.clone(),
+            node: spec.node.take(),
+            compensate: std::mem::take(&mut spec.compensate),
         };
         Function {
-            id: spec.id.clone(),
+            id: std::mem::take(&mut spec.id),
             axes: spec.foreach.clone(),
-            code: spec.code.clone(),
-            outputs: spec.outputs.clone(),
+            code: std::mem::replace(&mut spec.code, Code::Command(Vec::new())),
+            outputs: std::mem::take(&mut spec.outputs),
             variants,
-            retry: spec.retry.map(Box::new),
+            retry: spec.retry.take().map(Box::new),
             timeout: spec.timeout,
             max_parallel: spec.max_parallel,
             extras: (extras != Extras::default()).then(|| Box::new(extras)),
         }
     }
 
-    fn make_variants(&mut self, at: usize, spec: &FunctionSpec) -> Vec<Variant> {
-        let own = |cost: Cost, kind: Option<DeviceKind>, place: String, builder: &mut Self| {
+    fn make_variants(&mut self, at: usize, spec: &mut FunctionSpec) -> Vec<Variant> {
+        let id = spec.id.as_str();
+        let own = |cost: Cost, kind: Option<DeviceKind>, n: Option<usize>, builder: &mut Self| {
+            let place = || match n {
+                Some(n) => format!("function[{at}].variants[{n}]"),
+                None => format!("function[{at}].cost"),
+            };
             let kind = kind.unwrap_or(if cost.asks_gpu() { DeviceKind::Gpu } else { DeviceKind::Cpu });
             if kind == DeviceKind::Cpu && cost.asks_gpu() {
                 builder.problem(
-                    Problem::new(place.clone(), "a cpu variant that asks for a GPU")
-                        .function(&spec.id)
+                    Problem::new(place(), "a cpu variant that asks for a GPU")
+                        .function(id)
                         .hint("remove the GPU from its cost, or say `device = \"gpu\"`"),
                 );
             }
             if cost.gpu_share.is_some_and(|share| share > MilliShare::WHOLE) {
                 builder.problem(
-                    Problem::new(place.clone(), "a share is of one GPU")
-                        .function(&spec.id)
+                    Problem::new(place(), "a share is of one GPU")
+                        .function(id)
                         .value(cost.gpu_share.unwrap_or_default())
                         .hint("`gpu_share` is from 0 to 1; several GPUs are `gpus`"),
                 );
             }
             if cost.gpus.is_some_and(|n| n > 0) && cost.gpu_share.is_some_and(|s| s < MilliShare::WHOLE) {
                 builder.problem(
-                    Problem::new(place, "whole GPUs and a share of one cannot both be asked for")
-                        .function(&spec.id)
+                    Problem::new(place(), "whole GPUs and a share of one cannot both be asked for")
+                        .function(id)
                         .hint("use `gpus` or `gpu_share`"),
                 );
             }
-            let request = cost.request(kind);
-            let next = builder.requests.len() as u32;
-            let index = *builder.request_index.entry(request.clone()).or_insert_with(|| {
-                builder.requests.push(request);
-                next
-            });
-            Variant { kind, request: index, cost: Arc::new(cost) }
+            builder.variant(cost, kind)
         };
         if spec.variants.is_empty() {
-            return vec![own(spec.cost.clone(), None, format!("function[{at}].cost"), self)];
+            return vec![own(std::mem::take(&mut spec.cost), None, None, self)];
         }
         if spec.variants.len() > 16 {
             self.problem(
@@ -525,13 +585,39 @@ impl Builder {
                     Some(DeviceKind::Cpu) => cost.inherit(&spec.cost.without_gpu()),
                     Some(DeviceKind::Gpu) | None => cost.inherit(&spec.cost),
                 }
-                own(cost, variant.device, format!("function[{at}].variants[{n}]"), self)
+                own(cost, variant.device, Some(n), self)
             })
             .collect()
     }
 
+    /// A variant, with its request in the table. Neighbours in the file are often alike and then share both.
+    fn variant(&mut self, cost: Cost, kind: DeviceKind) -> Variant {
+        if let Some(last) = &self.last_variant
+            && last.kind == kind
+            && *last.cost == cost
+        {
+            return last.clone();
+        }
+        let request = cost.request(kind);
+        let alike = self.last_variant.as_ref().map(|last| last.request);
+        let index = match alike.filter(|index| self.requests[*index as usize] == request) {
+            Some(index) => index,
+            None => {
+                let next = self.requests.len() as u32;
+                let index = *self.request_index.entry(request.clone()).or_insert(next);
+                if index == next {
+                    self.requests.push(request);
+                }
+                index
+            }
+        };
+        let variant = Variant { kind, request: index, cost: Arc::new(cost) };
+        self.last_variant = Some(variant.clone());
+        variant
+    }
+
     /// Every instance's id, by its hash; an id that is there twice is a problem.
-    fn index_ids(&mut self, specs: &[FunctionSpec]) {
+    fn index_ids(&mut self) {
         let mut by_id: Vec<(u64, u32)> = Vec::with_capacity(self.first.last().copied().unwrap_or(0) as usize);
         let mut id = String::new();
         for (at, function) in self.functions.iter().enumerate() {
@@ -573,11 +659,11 @@ impl Builder {
         }
         by_id.sort_unstable();
         self.by_id = by_id;
-        self.tell_twins(specs);
+        self.tell_twins();
     }
 
     /// Ids that are there twice lie side by side in the index; one word about each function is enough.
-    fn tell_twins(&mut self, specs: &[FunctionSpec]) {
+    fn tell_twins(&mut self) {
         let mut told: BTreeSet<usize> = BTreeSet::new();
         let mut problems = Vec::new();
         for row in self.by_id.chunk_by(|a, b| a.0 == b.0).filter(|row| row.len() > 1) {
@@ -594,7 +680,7 @@ impl Builder {
                 told.insert(at);
                 problems.push(
                     Problem::new(format!("function[{at}].id"), "two functions have one id")
-                        .function(&specs[at].id)
+                        .function(&self.functions[at].id)
                         .value(&id)
                         .hint(if other == at {
                             "the sweep has a value twice".to_owned()
@@ -610,7 +696,7 @@ impl Builder {
     }
 
     fn function_of(&self, task: u32) -> usize {
-        self.first.partition_point(|first| *first <= task) - 1
+        function_at(&self.first, task)
     }
 
     fn find(&self, id: &str) -> Option<u32> {
@@ -620,12 +706,12 @@ impl Builder {
             .iter()
             .take_while(|(known, _)| *known == hash)
             .map(|(_, task)| *task)
-            .find(|task| name_of(&self.functions, &self.first, *task) == id)
+            .find(|task| is_name_of(&self.functions, &self.first, *task, id))
     }
 
-    fn unknown(&self, at: usize, key: &str, spec: &FunctionSpec, producer: &str) -> Problem {
+    fn unknown(&self, at: usize, key: &Key<'_>, producer: &str) -> Problem {
         let problem = Problem::new(format!("function[{at}].{key}"), "no function has this id")
-            .function(&spec.id)
+            .function(&self.functions[at].id)
             .value(producer);
         if let Some(family) = family_of(producer) {
             return match nearest(
@@ -636,7 +722,7 @@ impl Builder {
                 None => problem.hint("a family is named by its functions' id before the first placeholder"),
             };
         }
-        if let Some(family) = self.family_index.get(producer).map(|family| *family as usize)
+        if let Some(family) = self.family(producer)
             && self.first[family + 1] - self.first[family] > 1
         {
             return problem.hint(format!("it is a family: `{producer}[*]` is all of it"));
@@ -677,57 +763,58 @@ impl Builder {
         let total = self.first.last().copied().unwrap_or(0) as usize;
         let mut needs: Rows<Need> = Rows::with_capacity(total);
         let mut args: Rows<Arg> = Rows::with_capacity(total);
+        let mut fixed: HashMap<&str, Option<Target>> = HashMap::new();
+        let mut row: Vec<Need> = Vec::new();
+        let mut values: Vec<Arg> = Vec::new();
         for (at, spec) in specs.iter().enumerate() {
             // References without own placeholders are the same for every instance.
-            let arg_keys: Vec<String> = (0..spec.args.len()).map(|n| format!("args[{n}]")).collect();
-            let after_keys: Vec<String> = (0..spec.after.len()).map(|n| format!("after[{n}]")).collect();
-            let mut fixed: BTreeMap<&str, Option<Target>> = BTreeMap::new();
-            for (key, producer) in arg_keys
-                .iter()
-                .zip(spec.args.iter().map(|arg| arg.producer.as_str()))
-                .chain(after_keys.iter().zip(spec.after.iter().map(String::as_str)))
-            {
+            fixed.clear();
+            let arg_keys = spec.args.iter().enumerate().map(|(n, arg)| (Key::Args(n), arg.producer.as_str()));
+            let after_keys = spec.after.iter().enumerate().map(|(n, id)| (Key::After(n), id.as_str()));
+            for (key, producer) in arg_keys.chain(after_keys) {
                 if !uses_axis(producer, &spec.foreach) && !fixed.contains_key(producer) {
-                    let target = self.target(at, key, spec, producer);
+                    let target = self.target(at, &key, producer);
                     fixed.insert(producer, target);
                 }
             }
             for instance in 0..self.first[at + 1] - self.first[at] {
                 let task = self.first[at] + instance;
                 let before = self.problems.len() + self.unlisted;
-                let mut row: Vec<Need> = Vec::with_capacity(spec.args.len() + spec.after.len());
-                let mut values: Vec<Arg> = Vec::with_capacity(spec.args.len());
-                for (arg, key) in spec.args.iter().zip(&arg_keys) {
+                row.clear();
+                values.clear();
+                for (n, arg) in spec.args.iter().enumerate() {
+                    let key = &Key::Args(n);
                     let own;
                     let target = if let Some(target) = fixed.get(arg.producer.as_str()) {
                         target.as_ref()
                     } else {
-                        own = self.target(at, key, spec, &bound(&arg.producer, &spec.foreach, instance));
+                        own = self.target(at, key, &bound(&arg.producer, &spec.foreach, instance));
                         own.as_ref()
                     };
                     match target {
                         Some(Target::Task(producer)) => {
                             let producer = *producer;
-                            self.check_output(at, key, spec, arg, self.function_of(producer));
+                            self.check_output(at, key, arg, self.function_of(producer));
                             row.push(Need::Task(producer));
                             values.push(Arg::Value { task: producer, index: arg.index });
                         }
                         Some(Target::Group(group)) => {
                             let group = *group;
                             let function = self.groups[group as usize].function as usize;
-                            self.check_output(at, key, spec, arg, function);
+                            self.check_output(at, key, arg, function);
                             row.push(if arg.succeeded { Need::GroupEnd(group) } else { Need::Group(group) });
                             values.push(Arg::Family { group, index: arg.index, succeeded: arg.succeeded });
                         }
                         None => {}
                     }
                 }
-                for (producer, key) in spec.after.iter().zip(&after_keys) {
+                for (n, producer) in spec.after.iter().enumerate() {
+                    let key = &Key::After(n);
                     let own;
                     let target = if let Some(target) = fixed.get(producer.as_str()) {
                         target.as_ref()
                     } else {
-                        own = self.target(at, key, spec, &bound(producer, &spec.foreach, instance));
+                        own = self.target(at, key, &bound(producer, &spec.foreach, instance));
                         own.as_ref()
                     };
                     match target {
@@ -746,13 +833,13 @@ impl Builder {
                     };
                     group.push(task);
                 }
-                needs.push_row(row);
-                args.push_row(values);
+                needs.push_row(row.iter().copied());
+                args.push_row(values.iter().copied());
                 if needs.len().max(args.len()) > self.limits.edges {
                     let edges = self.limits.edges;
                     self.problem(
                         Problem::new(format!("function[{at}].args"), "the graph has too many dependencies")
-                            .function(&spec.id)
+                            .function(&self.functions[at].id)
                             .hint(format!("at most {edges}; read a whole family with `family[*]`")),
                     );
                     return None;
@@ -770,9 +857,9 @@ impl Builder {
         Some((needs, args))
     }
 
-    fn target(&mut self, at: usize, key: &str, spec: &FunctionSpec, producer: &str) -> Option<Target> {
+    fn target(&mut self, at: usize, key: &Key<'_>, producer: &str) -> Option<Target> {
         let found = if let Some(name) = family_of(producer) {
-            self.family_index.get(name).map(|function| *function as usize).map(|function| {
+            self.family(name).map(|function| {
                 let next = self.groups.len() as u32;
                 let group = *self.families[function].group.get_or_insert(next);
                 if group == next {
@@ -792,21 +879,21 @@ impl Builder {
                 // Looking for the nearest name is not worth it for one that is not shown.
                 self.unlisted += 1;
             } else {
-                let problem = self.unknown(at, key, spec, producer);
+                let problem = self.unknown(at, key, producer);
                 self.problem(problem);
             }
         }
         found
     }
 
-    fn check_output(&mut self, at: usize, key: &str, spec: &FunctionSpec, arg: &ArgSpec, producer: usize) {
+    fn check_output(&mut self, at: usize, key: &Key<'_>, arg: &ArgSpec, producer: usize) {
         let function = &self.functions[producer];
         let outputs = function.outputs.len();
         if usize::from(arg.index) >= outputs {
             let id = function.id.clone();
             self.problem(
                 Problem::new(format!("function[{at}].{key}"), format!("`{id}` has no output {}", arg.index))
-                    .function(&spec.id)
+                    .function(&self.functions[at].id)
                     .value(format!("[\"{}\", {}]", arg.producer, arg.index))
                     .hint(match outputs {
                         0 => format!(
@@ -840,7 +927,7 @@ impl Builder {
             for reader in readers.row(task) {
                 release(*reader, &mut ready);
             }
-            let function = self.first.partition_point(|first| *first <= task) - 1;
+            let function = self.function_of(task);
             if let Some(group) = self.families[function].group {
                 group_missing[group as usize] -= 1;
                 if group_missing[group as usize] == 0 {
@@ -888,7 +975,7 @@ impl Builder {
             .collect();
         let first = shown.first().cloned().unwrap_or_default();
         let task = path.iter().find(|node| **node < total).copied().unwrap_or(0);
-        let at = self.first.partition_point(|first| *first <= task) - 1;
+        let at = self.function_of(task);
         let mut text = if shown.len() > 12 {
             format!(
                 "{} -> ... ({} more) -> {}",
@@ -937,10 +1024,7 @@ impl Builder {
                 continue;
             };
             let tasks = if let Some(name) = family_of(id) {
-                self.family_index
-                    .get(name)
-                    .map(|function| *function as usize)
-                    .map(|function| self.first[function]..self.first[function + 1])
+                self.family(name).map(|function| self.first[function]..self.first[function + 1])
             } else {
                 self.find(id).map(|task| task..task + 1)
             };
@@ -956,7 +1040,7 @@ impl Builder {
                 continue;
             };
             for task in tasks {
-                let function = &self.functions[self.first.partition_point(|first| *first <= task) - 1];
+                let function = &self.functions[self.function_of(task)];
                 if usize::from(index) >= function.outputs.len() {
                     let outputs = count(function.outputs.len(), "output");
                     self.problem(wrong.clone().hint(format!("`{}` has {outputs}", function.id)));
@@ -969,10 +1053,29 @@ impl Builder {
     }
 }
 
+/// The function that a task is an instance of, by the first task of each.
+fn function_at(first: &[u32], task: u32) -> usize {
+    // As long as no sweep came before, a task has the number of its function.
+    if let Some([this, next, ..]) = first.get(task as usize..)
+        && *this == task
+        && *next == task + 1
+    {
+        return task as usize;
+    }
+    first.partition_point(|first| *first <= task) - 1
+}
+
 fn name_of(functions: &[Function], first: &[u32], task: u32) -> String {
-    let at = first.partition_point(|first| *first <= task) - 1;
+    let at = function_at(first, task);
     let function = &functions[at];
     if function.axes.is_empty() { function.id.clone() } else { instance_id(function, task - first[at]) }
+}
+
+/// Whether this is the id of a task.
+fn is_name_of(functions: &[Function], first: &[u32], task: u32, id: &str) -> bool {
+    let at = function_at(first, task);
+    let function = &functions[at];
+    if function.axes.is_empty() { function.id == id } else { instance_id(function, task - first[at]) == id }
 }
 
 /// The bit of an output; an output beyond the last bit is a problem already and has none.

@@ -31,6 +31,11 @@ pub struct Instance {
     pub earliest: Vec<f64>,
     /// What others hold from time 0 on for a while.
     pub occupied: Vec<Occupied>,
+    /// For each place the resource of which values are a part while they are there; `None`, or nothing at
+    /// all, where they cost no memory because they are files. Such a resource counts the unit of the edges.
+    pub value_memory: Vec<Option<u32>>,
+    /// The resources whose idle part beside a used one is fragmentation: the shares of the GPUs.
+    pub fragmenting: Vec<u32>,
 }
 
 /// What a mode runs on: a processor, a node's cores, a GPU.
@@ -130,6 +135,22 @@ impl Transfers {
         }
         let at = from as usize * self.places + to as usize;
         self.latency[at] + size * self.per_unit[at]
+    }
+
+    /// The seconds that any value takes from one place to another, and those for each unit of its size.
+    pub fn rate(&self, from: u32, to: u32) -> (f64, f64) {
+        let at = from as usize * self.places + to as usize;
+        if from == to || from.max(to) as usize >= self.places {
+            return (0.0, 0.0);
+        }
+        (self.latency[at], self.per_unit[at])
+    }
+
+    /// What moving from one place costs, by the place it goes to: seconds for one unit, and seconds
+    /// however little is moved.
+    pub fn from(&self, place: u32) -> (&[f64], &[f64]) {
+        let row = place as usize * self.places..(place as usize + 1) * self.places;
+        (&self.per_unit[row.clone()], &self.latency[row])
     }
 
     /// The sums over ordered pairs of different places of `per_unit` and `latency`, for means.

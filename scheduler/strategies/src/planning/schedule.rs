@@ -15,10 +15,25 @@ pub struct Schedule {
     pub end: Vec<f64>,
     /// The last end.
     pub makespan: f64,
+    /// Values that leave a memory before their last reader, where values cost memory.
+    pub moved: Vec<Moved>,
     /// How many whole schedules were made to find it.
     pub schedules: u64,
     /// Why it is this one, for people; empty where there is nothing to say.
     pub why: String,
+}
+
+/// A value that leaves the memory where it was made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moved {
+    /// The task that made it.
+    pub task: u32,
+    /// Where it goes; `None`: to files.
+    pub to: Option<u32>,
+    /// When that begins.
+    pub from: f64,
+    /// When it is there, and the memory is free.
+    pub until: f64,
 }
 
 /// How the mean time of a transfer is taken where its ends are not known yet.

@@ -1,13 +1,15 @@
 //! The configuration as `config show` lists it.
 
-use super::{Config, KEYS, KeyKind, Origin};
+use super::tables::Link;
+use super::{Config, KEYS, Origin};
 use dunnage_model::{Bytes, Span};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// A value and where it came from.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Entry {
-    /// Its key; a resource is `resources.NAME`.
+    /// Its key; of a table each name for itself: `resources.NAME`.
     pub key: String,
     /// The value, written as a configuration file would have it; null where there is none.
     pub value: Value,
@@ -22,11 +24,16 @@ impl Config {
     pub fn entries(&self) -> Vec<Entry> {
         let mut entries = Vec::with_capacity(KEYS.len());
         for key in KEYS {
-            if key.kind == KeyKind::Resources {
-                entries.extend(self.resources.iter().map(|(name, amount)| {
-                    let full = format!("resources.{name}");
-                    let origin = self.origin(&full).clone();
-                    Entry { key: full, value: json!(amount), origin, about: key.about }
+            if key.kind.is_table() {
+                let names = self.table(key.name);
+                entries.extend(names.into_iter().map(|(name, value)| {
+                    let origin = self.origin(&format!("{}.{name}", key.name)).clone();
+                    Entry {
+                        key: format!("{}.{}", key.name, bare_or_quoted(&name)),
+                        value,
+                        origin,
+                        about: key.about,
+                    }
                 }));
                 continue;
             }
@@ -38,6 +45,24 @@ impl Config {
             });
         }
         entries
+    }
+
+    /// The names and values of a table.
+    fn table(&self, key: &str) -> Vec<(String, Value)> {
+        let rates = |rates: &BTreeMap<String, f64>| {
+            rates.iter().map(|(name, rate)| (name.clone(), json!(rate))).collect()
+        };
+        match key {
+            "resources" => {
+                self.resources.iter().map(|(name, amount)| (name.clone(), json!(amount))).collect()
+            }
+            "prices" => rates(&self.prices),
+            "watts" => rates(&self.watts),
+            "links" => {
+                Link::ALL.iter().map(|link| (link.word().to_owned(), link.shown(&self.links))).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn value(&self, key: &str) -> Value {
@@ -62,6 +87,12 @@ impl Config {
             _ => Value::Null,
         }
     }
+}
+
+/// A name as TOML takes it for a key.
+fn bare_or_quoted(name: &str) -> String {
+    let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    if bare { name.to_owned() } else { json!(name).to_string() }
 }
 
 /// Exactly, in the largest unit that divides it: what is shown can be written into a file.

@@ -31,6 +31,17 @@ pub enum KeyKind {
     Count,
     /// Named whole numbers.
     Resources,
+    /// Numbers by a part of a GPU's name, or `cpu`.
+    Rates,
+    /// Bandwidths with their unit, and a latency.
+    Links,
+}
+
+impl KeyKind {
+    /// Whether sources are merged name by name, each name with an origin of its own.
+    pub const fn is_table(self) -> bool {
+        matches!(self, Self::Resources | Self::Rates | Self::Links)
+    }
 }
 
 /// Every key, in the order in which they are shown.
@@ -45,6 +56,21 @@ pub const KEYS: &[Key] = &[
     Key { name: "strategy", kind: KeyKind::Text, about: "the strategy of graphs that name none" },
     Key { name: "listen_metrics", kind: KeyKind::Address, about: "where /metrics is served over TCP" },
     Key { name: "resources", kind: KeyKind::Resources, about: "named resources: { licence = 3 }" },
+    Key {
+        name: "prices",
+        kind: KeyKind::Rates,
+        about: "money per second of a whole GPU, by a part of its name, or of one core: { cpu = 0.00001, h100 = 0.0008 }",
+    },
+    Key {
+        name: "watts",
+        kind: KeyKind::Rates,
+        about: "what a whole GPU, or one core, draws at work above idling: { cpu = 5, h100 = 600 }",
+    },
+    Key {
+        name: "links",
+        kind: KeyKind::Links,
+        about: "how fast values move: { host_gpu = \"25GiB/s\", gpu_gpu = \"300GiB/s\", node_node = \"1GiB/s\", latency = \"10us\" }",
+    },
     Key {
         name: "ignore_foreign_below",
         kind: KeyKind::Size,

@@ -1,15 +1,21 @@
 //! Layers the sources over the defaults, and reports everything that is wrong with any of them.
 
 use super::given::{Given, Wrong};
-use super::{Config, GpuEnv, Key, KeyKind, Origin, SourceFile, Sources};
+use super::{Config, GpuEnv, Key, Origin, SourceFile, Sources};
 use crate::graph_file::Places;
-use dunnage_model::{Bytes, Problem, Span, nearest};
+use dunnage_model::{Bytes, Links, Problem, Span, nearest};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::Table;
 
 /// The longest path that the kernel takes for a socket, without the zero at its end.
 const SOCKET_PATH_MAX: usize = 107;
+
+/// Money per device-second: more than any currency needs.
+const PRICE_MAX: f64 = 1e9;
+
+/// Watts of one device: more than a rack.
+const WATTS_MAX: f64 = 1e6;
 
 /// Variables that attempts are given, and others that are not part of the configuration.
 const OTHER_VARIABLES: [&str; 9] = [
@@ -68,6 +74,9 @@ fn defaults(sources: &Sources) -> Config {
         strategy: "auto".into(),
         listen_metrics: None,
         resources: BTreeMap::new(),
+        prices: BTreeMap::new(),
+        watts: BTreeMap::new(),
+        links: Links::default(),
         // More than a desktop with a browser takes, less than any training.
         ignore_foreign_below: Bytes::mib(512),
         gpu_env: GpuEnv::Uuid,
@@ -163,7 +172,7 @@ impl Loader {
     fn set(&mut self, key: &'static Key, given: Given<'_>, at: &str, origin: &Origin) {
         match self.try_set(key, given, origin) {
             Ok(()) => {
-                if key.kind != KeyKind::Resources {
+                if !key.kind.is_table() {
                     self.config.origins.insert(key.name.to_owned(), origin.clone());
                 }
             }
@@ -197,6 +206,24 @@ impl Loader {
                 for (name, amount) in given.resources()? {
                     config.origins.insert(format!("resources.{name}"), origin.clone());
                     config.resources.insert(name, amount);
+                }
+            }
+            "prices" => {
+                for (name, price) in given.rates("a price", PRICE_MAX, "cpu=0.00001,h100=0.0008")? {
+                    config.origins.insert(format!("prices.{name}"), origin.clone());
+                    config.prices.insert(name, price);
+                }
+            }
+            "watts" => {
+                for (name, watts) in given.rates("a power in watts", WATTS_MAX, "cpu=5,h100=600")? {
+                    config.origins.insert(format!("watts.{name}"), origin.clone());
+                    config.watts.insert(name, watts);
+                }
+            }
+            "links" => {
+                for (name, value) in given.links()? {
+                    config.origins.insert(format!("links.{}", name.word()), origin.clone());
+                    *name.of_mut(&mut config.links) = value;
                 }
             }
             other => return Err((format!("the key `{other}` has no reader"), String::new())),

@@ -18,12 +18,13 @@ mod given;
 mod keys;
 mod load;
 mod sources;
+mod tables;
 
 pub use entries::Entry;
 pub use keys::{KEYS, Key, KeyKind};
 pub use sources::{Origin, SourceFile, Sources, config_paths};
 
-use dunnage_model::{Bytes, Problem, Span};
+use dunnage_model::{Bytes, Links, Problem, Span, Tariff};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -43,6 +44,12 @@ pub struct Config {
     pub listen_metrics: Option<SocketAddr>,
     /// Named resources of this machine.
     pub resources: BTreeMap<String, u64>,
+    /// Money per second of a whole GPU by a part of its name in lower case, or of one core (`cpu`).
+    pub prices: BTreeMap<String, f64>,
+    /// Watts at work above idling, by the same names.
+    pub watts: BTreeMap<String, f64>,
+    /// How fast values move.
+    pub links: Links,
     /// GPU memory of other people's processes up to which a GPU counts as free.
     pub ignore_foreign_below: Bytes,
     /// How an attempt is told its GPUs.
@@ -96,7 +103,12 @@ impl GpuEnv {
 }
 
 impl Config {
-    /// Where the value of a key came from; a resource is `resources.NAME`.
+    /// What using this machine costs.
+    pub fn tariff(&self) -> Tariff {
+        Tariff { prices: self.prices.clone(), watts: self.watts.clone(), links: self.links }
+    }
+
+    /// Where the value of a key came from; of a table each name for itself: `resources.NAME`.
     pub fn origin(&self, key: &str) -> &Origin {
         self.origins.get(key).unwrap_or(&Origin::Default)
     }

@@ -1,13 +1,16 @@
 //! The `[graph]` table.
 
-use super::keys::{GRAPH, TOLERANCE, unknown_key};
+use super::keys::{GRAPH, TOLERANCE, WEIGHTS, unknown_key};
 use super::node::Node;
 use super::report::{Place, Report};
 use super::scalar;
-use dunnage_model::{GraphSpec, OnFailure, Order, Problem, Tolerance, nearest};
+use dunnage_model::{GraphSpec, OnFailure, Order, Problem, Tolerance, Weights, nearest};
 use std::collections::BTreeMap;
 
 const PRIORITY_MAX: i64 = 1_000_000;
+
+/// Beyond this a weight would drown the others in rounding.
+const WEIGHT_MAX: f64 = 1e6;
 
 /// Reads the table into a spec.
 pub(crate) fn graph(node: &Node<'_>, at: &Place<'_>, spec: &mut GraphSpec, report: &mut Report) {
@@ -32,6 +35,7 @@ pub(crate) fn graph(node: &Node<'_>, at: &Place<'_>, spec: &mut GraphSpec, repor
             }
             "keep" => spec.keep = scalar::texts(node, &here, "[\"score.0\"]", report).unwrap_or_default(),
             "inputs" => spec.inputs = inputs(node, &here, report),
+            "weights" => spec.weights = weights(node, &here, report),
             other => unknown_key(report, &GRAPH, other, at),
         }
     }
@@ -68,6 +72,36 @@ fn tolerance(node: &Node<'_>, at: &Place<'_>, report: &mut Report) -> Option<Tol
         return None;
     }
     tolerance
+}
+
+/// What is not named keeps its default: time counts, the rest does not.
+fn weights(node: &Node<'_>, at: &Place<'_>, report: &mut Report) -> Option<Weights> {
+    const HINT: &str = "weights = { time = 1, energy = 0.2 }";
+    let table = scalar::table(node, at, HINT, report)?;
+    let mark = report.len();
+    let mut weights = Weights::default();
+    for (key, node) in table {
+        let here = at.key(key);
+        let weight = match key.as_ref() {
+            "time" => &mut weights.time,
+            "transfer" => &mut weights.transfer,
+            "energy" => &mut weights.energy,
+            "fragmentation" => &mut weights.fragmentation,
+            other => {
+                unknown_key(report, &WEIGHTS, other, at);
+                continue;
+            }
+        };
+        if let Some(value) = scalar::number(node, &here, 0.0..=WEIGHT_MAX, report) {
+            *weight = value;
+        }
+    }
+    let Weights { time, transfer, energy, fragmentation } = weights;
+    if report.len() == mark && [time, transfer, energy, fragmentation].iter().all(|weight| *weight == 0.0) {
+        report.wrong(at, node, "nothing counts", "give at least one weight that is more than 0");
+        return None;
+    }
+    Some(weights)
 }
 
 fn inputs(node: &Node<'_>, at: &Place<'_>, report: &mut Report) -> BTreeMap<String, String> {

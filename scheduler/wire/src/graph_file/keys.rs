@@ -19,8 +19,22 @@ pub(crate) const TOP: Kind = Kind { name: "document", keys: &["$schema", "graph"
 
 pub(crate) const GRAPH: Kind = Kind {
     name: "graph",
-    keys: &["name", "strategy", "order", "tolerance", "on_failure", "timeout", "priority", "keep", "inputs"],
+    keys: &[
+        "name",
+        "strategy",
+        "order",
+        "tolerance",
+        "on_failure",
+        "timeout",
+        "priority",
+        "keep",
+        "inputs",
+        "weights",
+    ],
 };
+
+pub(crate) const WEIGHTS: Kind =
+    Kind { name: "weights", keys: &["time", "transfer", "energy", "fragmentation"] };
 
 pub(crate) const TOLERANCE: Kind = Kind { name: "tolerance", keys: &["max_failures", "min_success"] };
 
@@ -102,8 +116,9 @@ pub(crate) const RETRY: Kind =
 pub(crate) const OOM: Kind = Kind { name: "oom", keys: &["max", "factor"] };
 
 /// Every kind of table.
-pub const KINDS: [&Kind; 11] =
-    [&TOP, &GRAPH, &TOLERANCE, &DEFAULTS, &FUNCTION, &PYTHON, &OUTPUT, &COST, &VARIANT, &RETRY, &OOM];
+pub const KINDS: [&Kind; 12] = [
+    &TOP, &GRAPH, &WEIGHTS, &TOLERANCE, &DEFAULTS, &FUNCTION, &PYTHON, &OUTPUT, &COST, &VARIANT, &RETRY, &OOM,
+];
 
 /// Words of other tools, and ours for the same thing: kind, their word, ours.
 const ALIASES: &[(&str, &str, &str)] = &[
