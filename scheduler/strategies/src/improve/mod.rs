@@ -29,7 +29,7 @@ use encoding::Net;
 pub(crate) use objective::Goal;
 use objective::{Objective, Parts, parts};
 use portfolio::Portfolio;
-use search::{Meter, Solution, Walk};
+use search::{Meter, SGS_WORK, Solution, Walk};
 
 /// Above this many tasks nothing is pushed to the right.
 const TURNED_MAX: u32 = 20_000;
@@ -171,7 +171,7 @@ impl Begin<'_> {
         from: &Solution,
         meter: &mut Meter<'_, '_>,
     ) {
-        let nodes = net.nodes as usize * 4;
+        let nodes = net.nodes as usize * SGS_WORK;
         if !meter.take(nodes) {
             return;
         }

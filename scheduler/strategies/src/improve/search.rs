@@ -131,8 +131,13 @@ const HEAT_LAST: f64 = 0.007;
 /// The share of moves that put a task of a chain where it is estimated to go best.
 const INFORMED: f64 = 0.45;
 
-/// Steps of the first round; each is twice as long as the one before.
-const FIRST_ROUND: u64 = 2048;
+/// Nodes that are decoded in the first round, about, and its steps at least and at most; each round is twice
+/// as long as the one before.
+const FIRST_ROUND: u64 = 1 << 20;
+const FIRST_STEPS: (u64, u64) = (32, 2048);
+
+/// What a node of the serial scheme with insertion costs in nodes of a chain.
+pub(crate) const SGS_WORK: usize = 16;
 
 /// The walk from one solution to the next.
 pub(crate) struct Walk<'n, 'i> {
@@ -247,7 +252,8 @@ impl<'n, 'i> Walk<'n, 'i> {
         meter: &mut Meter<'_, '_>,
         between: &mut dyn FnMut(&mut Self, &mut Meter<'_, '_>),
     ) {
-        let mut length = FIRST_ROUND;
+        let nodes = u64::from(self.net.nodes) * if self.net.is_chain { 1 } else { SGS_WORK as u64 };
+        let mut length = (FIRST_ROUND / nodes.max(1)).clamp(FIRST_STEPS.0, FIRST_STEPS.1);
         let mut heat = HEAT_STEP;
         while self.best.value > enough && self.round(length, heat.min(HEAT_MOST), enough, meter) {
             self.restart();
@@ -278,7 +284,7 @@ impl<'n, 'i> Walk<'n, 'i> {
     fn work(&self) -> usize {
         match &self.decoder {
             Decoder::Chain(chain) => chain.work(),
-            Decoder::Sgs(_) => self.net.nodes as usize * 4,
+            Decoder::Sgs(_) => self.net.nodes as usize * SGS_WORK,
         }
     }
 
