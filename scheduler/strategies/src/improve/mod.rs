@@ -100,10 +100,14 @@ fn shorten(instance: &Instance, options: &PlanOptions, budget: &mut Budget<'_>) 
     let Some(best) = least(&solutions).cloned() else { return Schedule::default() };
     let begun_with = best.value;
 
-    if let Some(first) = first.filter(|_| solutions.len() == 1 && meter.is_over()) {
-        return by_one_rule(first);
+    let is_over = |meter: &mut Meter<'_, '_>| solutions.len() == 1 && meter.is_over();
+    if let Some(first) = first.as_ref().filter(|_| is_over(&mut meter)) {
+        return by_one_rule(first.clone());
     }
     let bound = lower_bound(instance);
+    if let Some(first) = first.as_ref().filter(|_| is_over(&mut meter)) {
+        return by_one_rule(first.clone());
+    }
     let enough = if begin.objective.is_time() { bound * (1.0 + 1e-9) } else { f64::NEG_INFINITY };
     let mut walk = Walk::new(&net, begin.objective, best, options.seed);
     for solution in &solutions {

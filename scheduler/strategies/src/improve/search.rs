@@ -199,12 +199,10 @@ impl<'n, 'i> Walk<'n, 'i> {
             Decoder::Chain(chain) => {
                 chain.load(self.net, &self.order.list);
             }
-            Decoder::Sgs(sgs) => {
-                sgs.start.copy_from_slice(&self.best.start);
-                sgs.end.copy_from_slice(&self.best.end);
-            }
+            Decoder::Sgs(sgs) => sgs.load(self.net, &mut self.order.list),
         }
-        self.value = self.best.value;
+        let (start, end) = self.times();
+        self.value = self.objective.value(self.net, &self.order.list, start, end);
         self.critical_is_known = false;
         self.tails_are_known = false;
         self.keep_if_best();
@@ -340,9 +338,8 @@ impl<'n, 'i> Walk<'n, 'i> {
                 chain.run(self.net, &self.order.list, change.first, bound, screen)
             }
             Decoder::Sgs(sgs) => {
-                std::mem::swap(&mut sgs.start, &mut sgs.kept.0);
-                std::mem::swap(&mut sgs.end, &mut sgs.kept.1);
-                sgs.run(self.net, &mut self.order.list, Choose::No, bound, &mut || meter.is_over())
+                let list = &mut self.order.list;
+                sgs.run_from(self.net, list, change.first, bound, &mut || meter.is_over())
             }
         };
         let value = if self.objective.is_time() || makespan == f64::INFINITY {
@@ -352,8 +349,9 @@ impl<'n, 'i> Walk<'n, 'i> {
             self.objective.value(self.net, &self.order.list, start, end)
         };
         if value < limit {
-            if let Decoder::Chain(chain) = &mut self.decoder {
-                chain.accept(&self.order.list);
+            match &mut self.decoder {
+                Decoder::Chain(chain) => chain.accept(&self.order.list),
+                Decoder::Sgs(sgs) => sgs.accept(change.first),
             }
             self.value = value;
             self.critical_is_known = false;
@@ -364,10 +362,7 @@ impl<'n, 'i> Walk<'n, 'i> {
         } else {
             match &mut self.decoder {
                 Decoder::Chain(chain) => chain.reject(&self.order.list),
-                Decoder::Sgs(sgs) => {
-                    std::mem::swap(&mut sgs.start, &mut sgs.kept.0);
-                    std::mem::swap(&mut sgs.end, &mut sgs.kept.1);
-                }
+                Decoder::Sgs(sgs) => sgs.reject(self.net, &change.modes),
             }
             self.order.undo(&change);
             if let Decoder::Chain(chain) = &mut self.decoder {
