@@ -11,6 +11,7 @@ mod encoding;
 mod insertion;
 mod justify;
 mod lifetimes;
+mod line;
 mod moves;
 mod objective;
 mod portfolio;
@@ -76,7 +77,7 @@ fn shorten(instance: &Instance, options: &PlanOptions, budget: &mut Budget<'_>) 
     let mut portfolio = Portfolio::new(&net, options, first.as_ref());
     let turns = !net.is_chain && instance.earliest.is_empty() && instance.tasks() <= TURNED_MAX;
     let turned = turns.then(|| justify::reversed(instance));
-    let back = turned.as_ref().map(|turned| Net::new(turned));
+    let back = turned.as_ref().map(Net::new);
     let mut begin = Begin {
         sgs: Sgs::new(&net),
         back: back.as_ref().map(|back| (back, Sgs::new(back))),
