@@ -74,3 +74,9 @@ fn running(folder: &str) -> u64 {
     let text = fs::read_to_string(format!("{folder}/schedstat")).unwrap_or_default();
     text.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0)
 }
+
+/// Time on a core that the calling thread has had so far.
+pub fn of_this_thread() -> std::time::Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    std::time::Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+}

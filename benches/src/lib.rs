@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod floor;
 pub mod graphs;
 pub mod http;
+pub mod layered;
 pub mod options;
 pub mod report;
 pub mod spawned;

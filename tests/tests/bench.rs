@@ -385,3 +385,107 @@ fn names_and_budgets_are_checked() {
     prints(&home.call("bench --help").ok(), &["bench plan --format stg"]);
     prints(&home.call("bench plan --help").ok(), &["--mean-comm", "Examples"]);
 }
+
+const NODES: &str =
+    "sn,cpu_milli,memory_mib,gpu,model\nn1,32000,100000,4,T4\nn2,64000,200000,8,V100\nn3,16000,50000,2,T4\n";
+
+fn pods() -> String {
+    let mut text = "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec\n".to_owned();
+    for pod in 0..40 {
+        let (gpus, milli) = [(0, 0), (1, 300), (1, 700), (1, 1000), (2, 1000)][pod % 5];
+        let model = if pod % 7 == 3 && gpus > 0 { "V100" } else { "" };
+        let _ =
+            writeln!(text, "p{pod:02},{},{},{gpus},{milli},{model}", 500 + 250 * (pod % 4), 1000 * (pod % 3));
+    }
+    text
+}
+
+#[test]
+fn pods_are_packed_by_policy_and_seed() {
+    let home = Home::new();
+    home.write("nodes.csv", NODES);
+    std::fs::write(home.path("pods.csv.gz"), gzip(pods().as_bytes())).expect("written");
+    let words = "bench pack --nodes nodes.csv --pods pods.csv.gz --seeds 4-6 --tie fit --node-order random:3";
+    let doc = home.call(&format!("{words} --policy fgd,best-fit --json")).ok().json();
+    let rows = doc.as_array().expect("one array");
+    assert_eq!(rows.len(), 6, "two policies, three seeds, and nothing that was not asked for");
+    for row in rows {
+        has_keys(
+            row,
+            "policy:string tie:string seed:number alloc_100:number alloc_130:number frag_130:number placements:number median_place_us:number",
+        );
+        let percent = |key: &str| row[key].as_f64().expect("a number");
+        assert!(
+            (50.0..=100.0).contains(&percent("alloc_130")) && (0.0..=100.0).contains(&percent("frag_130")),
+            "{row}"
+        );
+        assert_eq!(row["tie"], "fit");
+    }
+    let said = home.call(&format!("{words} --policy auto --html page.html")).ok();
+    prints(&said, &["POLICY", "AT TARGET", "auto", "random", "FAILED CPU"]);
+    let page = std::fs::read_to_string(home.path("page.html")).expect("written");
+    assert!(page.contains("<polyline"));
+    let wrong = |words: &str, texts: &[&str]| {
+        drop(home.call(&format!("bench pack {words}")).end().expect(2).says(texts));
+    };
+    wrong("--nodes nodes.csv --pods pods.csv.gz --policy fdg", &["`fdg`", "`fgd`"]);
+    wrong("--nodes nodes.csv --pods pods.csv.gz --seeds 5-4", &["--seeds", "5-4"]);
+    wrong("--nodes nodes.csv --pods pods.csv.gz --seeds 0-99999999", &["--seeds"]);
+    wrong("--nodes nodes.csv --pods pods.csv.gz --node-order upwards", &["upwards", "random:S"]);
+    wrong("--nodes nodes.csv --pods pods.csv.gz --target nan", &["target"]);
+    wrong("--nodes none.csv --pods pods.csv.gz", &["none.csv"]);
+    home.write("bad.csv", "name,cpu_milli,memory_mib,num_gpu,gpu_milli\np,1000,-5,1,500\n");
+    wrong("--nodes nodes.csv --pods bad.csv", &["bad.csv:2", "memory_mib"]);
+}
+
+#[test]
+fn jobs_are_replayed_through_policies() {
+    let home = Home::new();
+    let mut text = "job_id,num_gpu,submit_time,duration,model_name\n".to_owned();
+    for job in 0..30 {
+        let _ = writeln!(text, "{job},{},{},{},m{}", 1 + job % 4, job * 60, 100 + job * 37 % 900, job % 3);
+    }
+    home.write("jobs.csv", &text);
+    let words = "bench replay --format tiresias --trace jobs.csv --load 0.7";
+    let doc = home.call(&format!("{words} --json")).ok().json();
+    let rows = doc.as_array().expect("one array");
+    let policies: Vec<&str> = rows.iter().filter_map(|row| row["policy"].as_str()).collect();
+    assert!(["default", "fifo", "sjf"].iter().all(|policy| policies.contains(policy)), "{policies:?}");
+    for row in rows {
+        has_keys(
+            row,
+            "trace:string jobs:number succeeded:number mean_jct_s:number max_wait_s:number makespan_s:number utilisation:number energy_j:number regret:number",
+        );
+        assert_eq!(row["succeeded"], 30, "{row}");
+    }
+    prints(
+        &home.call(&format!("{words} --error 0 --policies sjf,fifo --html page.html")).ok(),
+        &["sjf", "fifo", "+0.0 %"],
+    );
+    let wrong = |words: &str, texts: &[&str]| {
+        drop(home.call(&format!("bench replay {words}")).end().expect(2).says(texts));
+    };
+    wrong("--format tiresias --trace jobs.csv --policies sfj", &["`sfj`", "`sjf`"]);
+    wrong("--format tiresias --trace jobs.csv --load 0", &["--load"]);
+    wrong("--format tiresias --trace jobs.csv --error=-1", &["--error"]);
+    wrong("--format gavel --trace jobs.csv", &["--throughputs"]);
+    wrong("--format journal --trace jobs.csvv", &["journal"]);
+    home.write("bad.csv", text.replace("3,4,180,", "3,4,-180,"));
+    wrong("--format tiresias --trace bad.csv", &["line 5", "submit_time"]);
+}
+
+#[test]
+fn a_journal_of_ours_is_a_trace() {
+    let home = Home::new();
+    let graph = "[[function]]\nid = 'a-{n}'\nforeach = { n = [1, 2, 3] }\ncommand = ['true']\n";
+    home.run(graph, "", 0);
+    let runs = home.state().join("runs");
+    let run =
+        std::fs::read_dir(&runs).expect("a folder of runs").next().expect("a run").expect("its name").path();
+    let doc = home
+        .call("bench replay --format journal --json --times true --policies fifo --trace")
+        .arg(&run)
+        .ok()
+        .json();
+    assert_eq!((&doc[0]["jobs"], &doc[0]["succeeded"]), (&1.into(), &1.into()), "{doc}");
+}

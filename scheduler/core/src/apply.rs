@@ -2,6 +2,7 @@
 //! it: what is not in the fact follows from the state by rule.
 
 use crate::policy::{Policy, Size, share_held};
+use crate::replan::Replan;
 use crate::retry::{Verdict, judge};
 use crate::rng::Rng;
 use crate::run::{GraphRun, PlanState, Stop};
@@ -9,7 +10,7 @@ use crate::scheduler::Scheduler;
 use crate::timers::Timer;
 use dunnage_model::{
     AttemptId, Bytes, Cause, Decision, DeviceId, EndReason, Event, Failure, GpuRequest, GraphId, Health,
-    Need, Placement, Running, Span, Submission, TaskState, Usage,
+    Need, Order, Placement, Running, Span, Submission, TaskState, Usage,
 };
 
 /// At most this many quantities of one task are kept: their names come from the task itself.
@@ -53,6 +54,7 @@ impl Scheduler {
                 let node = spec.id;
                 self.ledger.add_node(spec);
                 self.note_contact(node, false);
+                self.devices_changed(out);
             }
             Event::DeviceSampled { sample, foreign } => {
                 let device = sample.device;
@@ -60,7 +62,18 @@ impl Scheduler {
                     Health::Lost { .. } => true,
                     Health::Ok | Health::Unknown { .. } | Health::Drained => false,
                 };
+                if self.queue.looks_at_samples() {
+                    // What was set aside for what the last one said is looked at again.
+                    self.given_up += 1;
+                }
+                let health = sample.health.clone();
                 let before = self.ledger.note_sample(self.now, *sample, foreign);
+                if before.as_ref().is_some_and(|before| {
+                    std::mem::discriminant(before) != std::mem::discriminant(&health)
+                        && *before != Health::Drained
+                }) {
+                    self.devices_changed(out);
+                }
                 if lost && !matches!(before, Some(Health::Lost { .. })) {
                     self.device_lost(device, out);
                 }
@@ -69,10 +82,12 @@ impl Scheduler {
             Event::DeviceLost { device, why } => {
                 self.ledger.set_health(device, Health::Lost { why });
                 self.device_lost(device, out);
+                self.devices_changed(out);
             }
             Event::NodeLost { node } => {
                 self.ledger.set_up(node, false);
                 self.note_contact(node, true);
+                self.devices_changed(out);
             }
             Event::Planned { graph, revision, plan } => {
                 let Some((run, mut parts)) = self.run_and_parts(graph, out) else { return };
@@ -82,6 +97,7 @@ impl Scheduler {
                 }
                 // The queue is ordered by the plan: everything is taken out under the old order first.
                 run.dequeue_all(&mut parts);
+                run.replan.came(parts.now);
                 run.plan = PlanState::Have(plan);
                 run.enqueue_all(&mut parts);
             }
@@ -149,11 +165,14 @@ impl Scheduler {
         if run.ended.is_some() || run.held || run.stop.is_some() {
             return;
         }
-        let wants = self.strategies[run.strategy].needs_plan(&run.graph) && run.plan().is_none();
+        // A plan is an order of its own: it would keep tasks back that the others start.
+        let by_plan = matches!(run.graph.settings.order, Order::Dag | Order::ResourceAware);
+        let wants = by_plan && self.strategies[run.strategy].needs_plan(&run.graph) && run.plan().is_none();
         if wants {
             let Some((run, mut parts)) = self.run_and_parts(id, out) else { return };
             run.dequeue_all(&mut parts);
             run.revision += 1;
+            run.replan.ask(now);
             run.plan = PlanState::Wanted;
             let revision = run.revision;
             out.push(Decision::PlanWanted { graph: id, revision });
@@ -227,6 +246,7 @@ impl Scheduler {
         let record = slot.record();
         record.last_attempt = id.attempt.0;
         record.placed_at = Some(now);
+        record.band = None;
         record.started_at = None;
         record.ended_at = None;
         if run.started_at.is_none() {
@@ -287,6 +307,9 @@ impl Scheduler {
         let record = slot.record();
         record.usage = usage;
         record.ended_at = Some(now);
+        if let (Some(band), Some(placed)) = (record.band, record.placed_at) {
+            self.timers.clear(placed.after(band.high), Timer::Overrun(id));
+        }
         match &slot.state {
             TaskState::Running(running) => {
                 let Policy { half_life, gpu_weight, .. } = self.policy;
@@ -327,6 +350,11 @@ impl Scheduler {
         record.spent.losses_in_a_row = 0;
         run.settle(id.task.index, TaskState::Succeeded, &mut parts);
         run.unpark(id.task.index, &mut parts);
+        let took = parts.now.since(running.placed_at);
+        let band = run.slots[id.task.index as usize].record.as_ref().and_then(|record| record.band);
+        if band.is_some_and(|band| !band.holds(took)) {
+            self.want_newer_plan(id.task.graph, out);
+        }
         self.conclude(id.task.graph, out);
     }
 
@@ -388,6 +416,7 @@ impl Scheduler {
             }
         }
         run.unpark(task, &mut parts);
+        self.want_newer_plan(id.task.graph, out);
         self.conclude(id.task.graph, out);
     }
 
@@ -522,6 +551,7 @@ impl GraphRun {
     /// A plan that was made for another state of the graph is worth nothing, nor is one under way.
     fn forget_plan(&mut self) {
         self.plan = PlanState::None;
+        self.replan = Replan::default();
         self.revision += 1;
     }
 

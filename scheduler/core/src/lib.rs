@@ -15,6 +15,7 @@
 //! strategy is asked, and goes on with [`Scheduler::resume`].
 
 mod apply;
+mod aware;
 mod dispatch;
 mod estimate;
 mod explain;
@@ -26,13 +27,16 @@ mod plan;
 mod policy;
 mod project;
 mod queue;
+mod replan;
 mod reservation;
 mod retry;
 mod rng;
 mod run;
 mod scheduler;
+mod start_times;
 mod strategy;
 mod timers;
+mod transfer;
 
 pub use estimate::{Estimate, Estimates, Learned, SIGNATURES_MAX, Score, Source};
 pub use explain::{Explanation, Option as PlacementOption, Why};
@@ -43,4 +47,5 @@ pub use project::TaskRow;
 pub use rng::Rng;
 pub use run::{GraphRun, Record, TaskSlot};
 pub use scheduler::Scheduler;
+pub use start_times::{Expected, Outlook};
 pub use strategy::{Candidate, Proposal, Strategy, View};

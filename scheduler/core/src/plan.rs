@@ -1,7 +1,8 @@
 //! The port of the planners: a whole graph in, a plan out. They run beside the loop, never in it.
 
+use crate::ledger::{GpuLedger, NodeLedger};
 use crate::scheduler::Scheduler;
-use dunnage_model::{Basis, DeviceId, Graph, GraphId, NodeSpec, Placement, Plan, TaskState};
+use dunnage_model::{Basis, Bytes, DeviceId, Graph, GraphId, Health, NodeSpec, Placement, Plan, TaskState};
 use std::sync::Arc;
 
 /// What a task of unknown length is planned with.
@@ -23,18 +24,33 @@ pub struct Budget<'a> {
     /// At most this many whole schedules are made.
     pub schedules: u64,
     clock: Option<&'a mut dyn FnMut() -> bool>,
+    on_plan: Option<&'a mut dyn FnMut(f64)>,
 }
 
 impl<'a> Budget<'a> {
     /// A budget of schedules alone.
     pub fn of(schedules: u64) -> Self {
-        Self { schedules, clock: None }
+        Self { schedules, clock: None, on_plan: None }
     }
 
     /// The same with an upper bound: `is_over` tells whether time is over. It is asked about once a
     /// schedule, so it must cost next to nothing.
     pub fn with_clock(schedules: u64, is_over: &'a mut dyn FnMut() -> bool) -> Self {
-        Self { schedules, clock: Some(is_over) }
+        Self { schedules, clock: Some(is_over), on_plan: None }
+    }
+
+    /// Has `on_plan` called with the makespan in seconds of the first plan that a search has: where a
+    /// graph is short, its caller may stop the search earlier.
+    #[must_use]
+    pub fn and_tell(self, on_plan: &'a mut dyn FnMut(f64)) -> Self {
+        Self { on_plan: Some(on_plan), ..self }
+    }
+
+    /// Told by a search as soon as it has a plan, with its makespan in seconds.
+    pub fn has_plan(&mut self, makespan_s: f64) {
+        if let Some(on_plan) = self.on_plan.take() {
+            on_plan(makespan_s);
+        }
     }
 
     /// Whether time is over.
@@ -98,7 +114,7 @@ impl Scheduler {
     pub fn plan_problem(&self, id: GraphId) -> Option<PlanProblem> {
         let run = self.graphs.get(&id)?;
         let graph = Arc::clone(&run.graph);
-        let nodes: Vec<Arc<NodeSpec>> = self.ledger.nodes().map(|node| Arc::clone(&node.spec)).collect();
+        let nodes: Vec<Arc<NodeSpec>> = self.ledger.nodes().map(as_it_is).collect();
         let mut classes: Vec<String> = Vec::new();
         for node in &nodes {
             let devices =
@@ -173,4 +189,21 @@ impl Scheduler {
             })
             .collect()
     }
+}
+
+/// A node as plans see it now: a GPU that takes no work is not there for them, and memory that strangers
+/// hold is not either.
+fn as_it_is(node: &NodeLedger) -> Arc<NodeSpec> {
+    let is_free = |gpu: &GpuLedger| {
+        gpu.health == Health::Ok && gpu.held_elsewhere.is_none() && gpu.foreign == Bytes::ZERO
+    };
+    if node.gpus.iter().all(is_free) {
+        return Arc::clone(&node.spec);
+    }
+    let mut spec = NodeSpec::clone(&node.spec);
+    for (gpu, seen) in node.gpus.iter().zip(&mut spec.gpus) {
+        seen.allocatable &= gpu.health == Health::Ok && gpu.held_elsewhere.is_none();
+        seen.memory = seen.memory.saturating_sub(gpu.foreign);
+    }
+    Arc::new(spec)
 }

@@ -48,6 +48,8 @@ pub struct Policy {
     pub half_life: Span,
     /// For how many cores a whole GPU counts there.
     pub gpu_weight: f64,
+    /// Whether plans are made again when reality has left them, see `replan.rs`.
+    pub replans: bool,
 }
 
 /// When a task goes before all others: once its graph has waited for `least`, `means` times the mean length
@@ -69,10 +71,11 @@ impl Default for Policy {
             shortest_first: true,
             size_steps: 4,
             skips: true,
-            patience: Some(1.0),
-            guard: Some(Guard { backlog: 0.9, means: 1.0, least: Span::secs(60) }),
+            patience: Some(10.0),
+            guard: Some(Guard { backlog: 0.93, means: 0.5, least: Span::secs(60) }),
             half_life: Span::secs(24 * 3600),
             gpu_weight: 16.0,
+            replans: true,
         }
     }
 }

@@ -55,6 +55,8 @@ pub(crate) struct ClassKey {
     pub(crate) requests: Vec<Request>,
     pub(crate) node: Option<String>,
     pub(crate) planned: Option<(u8, DeviceId)>,
+    /// Whether samples of devices count, see `aware.rs`.
+    pub(crate) is_aware: bool,
 }
 
 /// A class by its slot, with the number of its use: slots are used again.
@@ -92,8 +94,10 @@ pub(crate) struct Queue {
     /// The classes by the time since which the oldest graph of each waits, or an earlier time.
     ages: BTreeSet<(Time, u32)>,
     /// The ledger's generation at the last look at the blocked ones.
-    generation: Option<u64>,
+    generation: u64,
     len: usize,
+    /// How many classes look at samples.
+    aware: usize,
 }
 
 impl Lane {
@@ -105,6 +109,16 @@ impl Lane {
 impl Queue {
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Whether somebody in it waits for what samples say.
+    pub(crate) fn looks_at_samples(&self) -> bool {
+        self.aware > 0
+    }
+
+    /// How many users have tasks in it.
+    pub(crate) fn users(&self) -> usize {
+        self.lanes.len()
     }
 
     /// The class with this key, new or old.
@@ -145,6 +159,7 @@ impl Queue {
             return;
         }
         self.len += 1;
+        self.aware += usize::from(class.key.is_aware && head.is_none());
         if head.is_none_or(|head| key < head) {
             let lane = self.lanes.entry(class.key.owner).or_default().set(class.blocked);
             if let Some(head) = head {
@@ -165,6 +180,7 @@ impl Queue {
         if was_head {
             let owner = class.key.owner;
             let next = class.tasks.first().copied();
+            self.aware -= usize::from(class.key.is_aware && next.is_none());
             if let Some(lane) = self.lanes.get_mut(&owner) {
                 let set = lane.set(class.blocked);
                 set.remove(&(key, id.slot));
@@ -200,19 +216,54 @@ impl Queue {
         }
     }
 
-    /// The head of the class whose oldest graph has waited longest, given since when a graph waits.
+    /// The first graphs in the order of the queue, about so many. Cost: the number asked for and that of the
+    /// classes, whatever the number of tasks.
+    pub(crate) fn first_graphs(&self, about: usize, used: impl Fn(Owner) -> f64) -> Vec<GraphId> {
+        let heads: Vec<(f64, u32)> = self
+            .lanes
+            .iter()
+            .flat_map(|(owner, lane)| {
+                let used = used(*owner);
+                let heads = lane.open.iter().take(about).chain(lane.blocked.iter().take(about));
+                heads.map(move |(_, slot)| (used, *slot))
+            })
+            .collect();
+        let each = (about / heads.len().max(1)).max(16);
+        let mut found = Vec::new();
+        for (used, slot) in heads {
+            let tasks = &self.classes[slot as usize].tasks;
+            let mut next = tasks.first().copied();
+            for _ in 0..each {
+                let Some(key) = next else { break };
+                found.push((key.priority, rank_bits(used), key.size, key.graph));
+                let behind = QueueKey { rank: Reverse(0), index: u32::MAX, ..key };
+                next = tasks.range((Bound::Excluded(behind), Bound::Unbounded)).next().copied();
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found.truncate(about);
+        found.into_iter().map(|(.., graph)| graph).collect()
+    }
+
+    /// The head of the class whose oldest graph has waited longest, if it waits since before a time, given
+    /// since when a graph waits.
     pub(crate) fn oldest(
         &mut self,
+        before: Time,
         waits_since: impl Fn(GraphId) -> Time,
-    ) -> Option<(Time, QueueKey, ClassId)> {
+    ) -> Option<(QueueKey, ClassId)> {
         loop {
             let (since, slot) = *self.ages.first()?;
+            // What is kept is never later than what is true, so the first that is true is the oldest.
+            if since >= before {
+                return None;
+            }
             let class = &mut self.classes[slot as usize];
             let head = *class.tasks.first()?;
-            // What is kept is never later than what is true, so the first that is true is the oldest.
             let truly = waits_since(head.graph).max(since);
             if truly == since {
-                return Some((since, head, ClassId { slot, used: class.used }));
+                return Some((head, ClassId { slot, used: class.used }));
             }
             class.since = truly;
             self.ages.remove(&(since, slot));
@@ -253,11 +304,11 @@ impl Queue {
     /// Looks again at blocked classes if the ledger has changed since the last look, or goes on with a look
     /// that was not over. Returns whether it has changed.
     pub(crate) fn reopen(&mut self, generation: u64) -> bool {
-        if self.generation == Some(generation) {
+        if self.generation == generation {
             self.reopen_more();
             return false;
         }
-        self.generation = Some(generation);
+        self.generation = generation;
         let each = (FIRST / self.lanes.len().max(1)).max(4);
         for lane in self.lanes.values_mut() {
             let behind = lane.blocked.iter().nth(each - 1).copied();
@@ -362,6 +413,7 @@ mod tests {
             requests: Vec::new(),
             node: None,
             planned: None,
+            is_aware: false,
         }
     }
 
@@ -389,9 +441,10 @@ mod tests {
         queue.insert(a, key(3, 0.0, 0));
         queue.insert(b, key(2, 0.0, 0));
         let since = |graph: GraphId| Time([0, 50, 20, 10][graph.0 as usize]);
-        assert_eq!(queue.oldest(since).unwrap().1.graph.0, 2);
+        assert_eq!(queue.oldest(Time(100), since).unwrap().0.graph.0, 2);
+        assert!(queue.oldest(Time(20), since).is_none(), "not yet");
         queue.remove(a, key(1, 0.0, 0));
-        assert_eq!(queue.oldest(since).unwrap().1.graph.0, 3);
+        assert_eq!(queue.oldest(Time(100), since).unwrap().0.graph.0, 3);
         queue.audit().unwrap();
     }
 

@@ -6,6 +6,7 @@
 use crate::estimate::Estimates;
 use crate::policy::Size;
 use crate::queue::{ClassId, ClassKey, Queue, QueueKey, rank_bits};
+use crate::replan::{Band, Replan};
 use crate::retry::Spent;
 use crate::timers::Timers;
 use dunnage_model::{
@@ -80,6 +81,8 @@ pub struct GraphRun {
     pub(crate) work_left: f64,
     /// Since when it has waited for anything of it to start.
     pub(crate) waits_since: Time,
+    /// Of the making of its plans.
+    pub(crate) replan: Replan,
     /// For each task how many that wait for it directly have not ended.
     open_readers: Vec<u32>,
     /// The same for each group.
@@ -105,7 +108,7 @@ pub(crate) enum PlanState {
     None,
     /// Asked for; nothing starts until it is there or overdue.
     Wanted,
-    /// In force.
+    /// In force. A newer one may be wanted, see `replan.rs`.
     Have(Arc<Plan>),
 }
 
@@ -142,6 +145,8 @@ pub struct Record {
     /// By how much memory reservations have grown; 0 stands for 1.
     pub(crate) memory_factor: f64,
     pub(crate) spent: Spent,
+    /// What the last attempt may take by its plan.
+    pub(crate) band: Option<Band>,
     /// Whether its values that were only passed on are gone.
     pub freed: bool,
     /// The attempt whose outputs are the task's values.
@@ -215,6 +220,7 @@ impl GraphRun {
             size_key: 0,
             work_left: 0.0,
             waits_since: at,
+            replan: Replan::default(),
             open_readers: Vec::new(),
             group_open_readers: Vec::new(),
             classes: BTreeMap::new(),
@@ -517,6 +523,7 @@ impl GraphRun {
                 .collect(),
             node: self.graph.function(task).extras.as_ref().and_then(|extras| extras.node.clone()),
             planned: cache.2,
+            is_aware: crate::aware::is_aware(self),
         });
         self.classes.insert(cache, id);
         id

@@ -15,6 +15,10 @@ pub(crate) enum Timer {
     BackoffOver(TaskId),
     /// A graph has waited long enough for its plan.
     PlanOverdue(GraphId, u32),
+    /// A planned attempt has run far longer than was predicted.
+    Overrun(AttemptId),
+    /// A graph's plan may be made again.
+    ReplanDue(GraphId),
 }
 
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use crate::formats::Case;
 use crate::online::{self, Site};
 use crate::validate::{self, Row};
 use dunnage_core::Budget;
-use dunnage_strategies::planning::{Instance, PlanOptions, Schedule};
+use dunnage_strategies::planning::{PlanOptions, Schedule};
 
 /// What all strategies are given.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
@@ -94,24 +94,6 @@ fn online(
     let begin = clock();
     let schedule = online::run(&case.instance, site, strategy.as_mut(), limits.options.seed)?;
     Ok((schedule, clock() - begin))
-}
-
-/// A lower bound on the makespan of any schedule.
-pub fn lower_bound(instance: &Instance) -> f64 {
-    let mut ends = vec![0.0_f64; instance.nodes() as usize];
-    let mut longest = 0.0_f64;
-    for node in instance.topological() {
-        let before =
-            instance.parents.row(node).iter().map(|edge| ends[edge.node as usize]).fold(0.0, f64::max);
-        let least = if node < instance.tasks() {
-            instance.modes(node).iter().map(|mode| mode.seconds).fold(f64::INFINITY, f64::min)
-        } else {
-            0.0
-        };
-        ends[node as usize] = before + least;
-        longest = longest.max(before + least);
-    }
-    longest
 }
 
 /// A clock that is looked at as seldom as a budget allows.

@@ -21,7 +21,8 @@ const LAYOUT: u64 = 1;
 const VERSION: &str = "VERSION";
 const VERSION_WORDS: &str = "dunnage state ";
 const LOCK: &str = "lock";
-const JOURNAL: &str = "journal.db";
+/// The journal's file in a state directory.
+pub const JOURNAL: &str = "journal.db";
 
 /// A state directory that this process holds until the value is dropped.
 #[derive(Debug)]
@@ -159,6 +160,7 @@ fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
             || name == "env"
             || name == "logs"
             || name == "runs"
+            || name.starts_with("history.")
             || name.starts_with(&format!(".{VERSION}."));
         if !ours {
             return Err(not_ours(path, &format!("it holds `{name}` and no {VERSION} file")));

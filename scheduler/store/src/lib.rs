@@ -36,7 +36,7 @@ mod sqlite;
 
 pub use clock::{ClockMark, Clocks, StoreClock, SystemClocks};
 pub use committer::{Batch, Class, Committer, Notice, Syncer};
-pub use dir::StateDir;
+pub use dir::{JOURNAL, StateDir};
 pub use env::EnvStore;
 pub use error::StoreError;
 pub use estimates::{EstimateStore, LoadedEstimates};

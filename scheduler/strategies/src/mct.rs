@@ -5,7 +5,7 @@
 //! onto heterogeneous computing systems", JPDC 59, 1999. Cost: for each task one look at each of its modes.
 //! Bad when order matters, for it takes whatever comes; it fills no gaps.
 
-use crate::planning::board::{Board, Fit};
+use crate::planning::board::Board;
 use crate::planning::table::Table;
 use crate::planning::{Instance, PlanOptions, Schedule, SchedulePlanner};
 use dunnage_core::Budget;
@@ -21,25 +21,15 @@ impl SchedulePlanner for Mct {
 
     fn schedule(&self, instance: &Instance, _: &PlanOptions, _: &mut Budget<'_>) -> Schedule {
         let table = Table::new(instance);
-        let mut board = Board::new(instance, &table);
+        let mut board = Board::appending(instance, &table);
         for node in instance.topological() {
             if node >= instance.tasks() {
                 board.gather(node);
                 continue;
             }
             board.look(node);
-            let (ways, lengths) = table.modes(instance.kind_of[node as usize]);
-            let mut best: Option<Fit> = None;
-            for (mode, (way, seconds)) in ways.iter().zip(lengths).enumerate() {
-                let start = board.ready(*way).max(board.tail(*way));
-                let fit = Fit { mode: mode as u16, start, end: start + seconds };
-                if best.is_none_or(|best| fit.end < best.end) {
-                    best = Some(fit);
-                }
-            }
-            if let Some(fit) = best {
-                board.put(node, fit);
-            }
+            let fit = board.best(node);
+            board.put(node, fit);
         }
         board.finish("in order of readiness, each where it is complete first")
     }

@@ -58,6 +58,13 @@ pub struct QueueRow {
     /// Why it waits, if it does.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Where it was asked for: in how many seconds its first function is predicted to start. Absent once it
+    /// has started, and where nothing can be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_s: Option<f64>,
+    /// The same of the end of its last function.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_s: Option<f64>,
 }
 
 /// A graph with all its functions: `run`, `status` and `wait`.
@@ -381,6 +388,136 @@ pub struct PlanDoc {
     pub devices: Vec<DeviceUseDoc>,
     /// Every task in order of its start.
     pub tasks: Vec<PlanTaskDoc>,
+    /// What it costs by the prices of the configuration; a GPU-second is 1 where nothing is said.
+    #[serde(default)]
+    pub money: f64,
+    /// Joules above idling by the watts of the configuration.
+    #[serde(default)]
+    pub joules: f64,
+    /// Every device of the machine with what it has, used or not.
+    #[serde(default)]
+    pub machine: Vec<PlanDeviceDoc>,
+    /// What the shape of the graph says, with the times of this plan.
+    #[serde(default)]
+    pub analysis: AnalysisDoc,
+    /// The same graph under other strategies, where that was asked for.
+    #[serde(default)]
+    pub strategies: Vec<PlanStrategyDoc>,
+}
+
+/// A device in a plan.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct PlanDeviceDoc {
+    /// `cpu`, `gpu0`, ...
+    pub device: String,
+    /// Its name.
+    pub name: String,
+    /// Its cores; 0 for a GPU.
+    pub cores: f64,
+    /// Its memory.
+    pub memory_bytes: u64,
+}
+
+/// What the shape of a graph says about how it can run.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct AnalysisDoc {
+    /// How many dependencies it has; one on all of a family counts once for each side.
+    pub dependencies: u64,
+    /// Parts that have nothing to do with each other.
+    pub components: u32,
+    /// Tasks that wait for nothing.
+    pub sources: u32,
+    /// Tasks for which nothing waits.
+    pub sinks: u32,
+    /// The seconds of all tasks together.
+    pub work_s: f64,
+    /// How long the longest path takes: no plan with these times is shorter.
+    pub critical_path_s: f64,
+    /// Work over critical path: how many tasks can run at once on average.
+    pub parallelism: f64,
+    /// The level with most tasks.
+    pub widest_level: u32,
+    /// Tasks by how many others come before them.
+    pub levels: Vec<LevelDoc>,
+    /// A longest path, from its first task to its last.
+    pub critical_path: Vec<PathStepDoc>,
+    /// Families on the critical path, those with most seconds on it first.
+    pub bottlenecks: Vec<String>,
+    /// Every function in the order of the file.
+    pub functions: Vec<PlanFunctionDoc>,
+    /// What functions wait for although something else that they wait for implies it.
+    pub redundant: Vec<RedundantDoc>,
+}
+
+/// All tasks of one depth.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct LevelDoc {
+    /// How many.
+    pub tasks: u32,
+    /// Their seconds together.
+    pub seconds: f64,
+    /// Which functions, by their numbers in the list of functions, each with how many of its instances.
+    pub functions: Vec<(u32, u32)>,
+}
+
+/// A task on the critical path.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct PathStepDoc {
+    /// Its id.
+    pub id: String,
+    /// Its family.
+    pub family: String,
+    /// How long it takes.
+    pub seconds: f64,
+}
+
+/// A function in a plan.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct PlanFunctionDoc {
+    /// Its id, with placeholders where it is a family.
+    pub id: String,
+    /// The name of its family.
+    pub family: String,
+    /// How many instances it has.
+    pub instances: u32,
+    /// Its column in a drawing: one more than the last of those it waits for.
+    pub layer: u32,
+    /// The seconds of all instances.
+    pub seconds: f64,
+    /// How many instances lie on the critical path.
+    pub on_path: u32,
+    /// The seconds of those.
+    pub path_s: f64,
+    /// The least time by which an instance may be late without making the whole late.
+    pub slack_s: f64,
+    /// The functions it waits for, by their numbers in this list.
+    pub after: Vec<u32>,
+}
+
+/// A dependency that others imply.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct RedundantDoc {
+    /// The function that says it.
+    pub function: String,
+    /// What it need not wait for.
+    pub after: String,
+}
+
+/// A strategy's plan beside those of others.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct PlanStrategyDoc {
+    /// Its name.
+    pub strategy: String,
+    /// How long the whole is expected to take.
+    pub makespan_s: f64,
+    /// What it costs.
+    pub money: f64,
+    /// Joules above idling.
+    pub joules: f64,
+    /// The part of the GPUs' time over the makespan that is given to tasks, 0 to 1; absent without GPUs.
+    pub gpu_ratio: Option<f64>,
+    /// The same of the cores.
+    pub cpu_ratio: f64,
 }
 
 /// A task of a plan.
@@ -398,6 +535,26 @@ pub struct PlanTaskDoc {
     pub end_s: f64,
     /// Which variant.
     pub variant: u8,
+    /// Cores that it holds.
+    #[serde(default)]
+    pub cpus: f64,
+    /// RAM that it holds.
+    #[serde(default)]
+    pub memory_bytes: u64,
+    /// GPUs that it holds.
+    #[serde(default)]
+    pub gpus: Vec<PlanGpuDoc>,
+}
+
+/// What a task holds of a GPU.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct PlanGpuDoc {
+    /// `gpu0`, ...
+    pub device: String,
+    /// Its share, 0 to 1; 1 where it is held alone.
+    pub share: f64,
+    /// Memory there.
+    pub memory_bytes: u64,
 }
 
 /// What works on this machine: `doctor`.

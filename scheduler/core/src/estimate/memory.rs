@@ -6,7 +6,7 @@
 //! counted with what it uses (see `ledger/free.rs`).
 
 use super::{Entry, Estimates, LOOK_MAX, PEAKS_MAX, signature};
-use dunnage_model::{Bytes, Graph, HistoryRow, MemoryPlace, Placement, Usage};
+use dunnage_model::{Bytes, Graph, MemoryPlace, Placement, Usage};
 
 /// Larger peaks are a fault of the measurement: a pebibyte.
 const BYTES_MAX: f64 = (1_u64 << 50) as f64;
@@ -45,6 +45,13 @@ impl Estimates {
     }
 }
 
+/// Peaks of one attempt, in bytes.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub(super) struct Peaks {
+    pub(super) memory: Option<f32>,
+    pub(super) gpu_memory: Option<f32>,
+}
+
 /// The reservation of the nearest size; of several classes of device the largest.
 #[derive(Default)]
 struct Nearest {
@@ -79,30 +86,25 @@ impl Entry {
         (high > 0.0).then(|| (rounded(high), window.len() as u32))
     }
 
-    /// Takes in the peaks of an attempt that succeeded. Returns whether it used more RAM than was reserved.
-    pub(super) fn take_peaks(
-        &mut self,
-        usage: &Usage,
-        reserved: Option<Bytes>,
-        change: &mut HistoryRow,
-    ) -> bool {
-        let sane = |bytes: Option<Bytes>| bytes.map(|b| b.0 as f64).filter(|b| *b > 0.0 && *b < BYTES_MAX);
-        let peak = sane(usage.peak_memory);
-        if let Some(peak) = peak {
+    /// Takes in the peaks of an attempt that succeeded; those that make sense are the answer.
+    pub(super) fn take_peaks(&mut self, usage: &Usage) -> Peaks {
+        let sane = |bytes: Option<Bytes>| {
+            bytes.map(|bytes| bytes.0 as f64).filter(|bytes| *bytes > 0.0 && *bytes < BYTES_MAX)
+        };
+        let (memory, gpu_memory) = (sane(usage.peak_memory), sane(usage.peak_gpu_memory));
+        if let Some(peak) = memory {
             self.memory.push(peak as f32, PEAKS_MAX);
-            change.memory.push(peak as f32);
             fade(&mut self.memory_at_least, peak);
         }
-        if let Some(peak) = sane(usage.peak_gpu_memory) {
+        if let Some(peak) = gpu_memory {
             self.gpu_memory.push(peak as f32, PEAKS_MAX);
-            change.gpu_memory.push(peak as f32);
             fade(&mut self.gpu_at_least, peak);
         }
-        peak.zip(reserved).is_some_and(|(peak, reserved)| peak > reserved.0 as f64)
+        Peaks { memory: memory.map(|peak| peak as f32), gpu_memory: gpu_memory.map(|peak| peak as f32) }
     }
 
-    /// An attempt exhausted the memory that it had.
-    pub(super) fn was_too_little(&mut self, placement: &Placement, place: MemoryPlace, usage: &Usage) {
+    /// An attempt exhausted the memory that it had: so many bytes, as far as it is known.
+    pub(super) fn was_too_little(&mut self, placement: &Placement, place: MemoryPlace, usage: &Usage) -> f64 {
         let (had, peak, least) = match place {
             MemoryPlace::Host => {
                 (placement.memory_limit.unwrap_or_default(), usage.peak_memory, &mut self.memory_at_least)
@@ -115,6 +117,7 @@ impl Entry {
         };
         let most = (had.0.max(peak.unwrap_or_default().0) as f64).min(BYTES_MAX);
         *least = least.max(most);
+        most
     }
 }
 
@@ -142,13 +145,7 @@ mod tests {
         let mut entry = Entry::default();
         for peak in peaks {
             let usage = Usage { peak_memory: Some(Bytes::mib(*peak)), ..Usage::default() };
-            let key = dunnage_model::HistoryKey {
-                function: 0,
-                kind: dunnage_model::DeviceKind::Cpu,
-                class: 0,
-                size: 0,
-            };
-            entry.take_peaks(&usage, None, &mut HistoryRow::new(key, "", ""));
+            entry.take_peaks(&usage);
         }
         entry
     }
@@ -191,15 +188,9 @@ mod tests {
         };
         entry.was_too_little(&placement, MemoryPlace::Host, &usage);
         assert!(reserve(&entry).unwrap() >= 4000);
-        let key = dunnage_model::HistoryKey {
-            function: 0,
-            kind: dunnage_model::DeviceKind::Cpu,
-            class: 0,
-            size: 0,
-        };
         for _ in 0..200 {
             let usage = Usage { peak_memory: Some(Bytes::mib(100)), ..Usage::default() };
-            entry.take_peaks(&usage, None, &mut HistoryRow::new(key, "", ""));
+            entry.take_peaks(&usage);
         }
         assert!(reserve(&entry).unwrap() <= before);
     }

@@ -104,8 +104,11 @@ pub struct Estimates {
     seen: BTreeMap<HistoryKey, Entry>,
     /// Counts uses, so that the least used signatures can go.
     clock: u64,
-    /// Facts up to this time are in the history that was loaded.
+    /// Facts up to this time were learned from, in the history that was loaded or in this process: a replay
+    /// of them teaches nothing.
     learned_until: Option<Time>,
+    /// Whether facts of the past are told.
+    replaying: bool,
     /// Nothing is learned and nothing tried: for plans, which would learn from their own guesses.
     frozen: bool,
     /// What was learned since the last export; none where nobody wants it.
@@ -150,13 +153,15 @@ impl Entry {
             return;
         };
         // Few runs say little about the ends: half the time and twice it after one, ever less of that later.
-        let doubt = 1.0 + 1.0 / (self.seconds.len() as f64).powf(1.5);
+        let runs = self.seconds.len() as f64;
+        let doubt = 1.0 + 1.0 / (runs * runs.sqrt());
         self.summary = Some((middle, low.min(middle / doubt), high.max(middle * doubt)));
     }
 
     fn estimate(&self, source: Source) -> Estimate {
         let Some((middle, low, high)) = self.summary else { return Estimate::default() };
-        let span = |seconds: f64| Some(Span(Span::from_secs_f64(seconds).0.max(1)));
+        // Rounded: a window holds seven digits, and what took 700 ms each time is expected to do so again.
+        let span = |seconds: f64| Some(Span(((seconds * 1e6).round() as u64).max(1)));
         Estimate {
             duration: span(middle),
             basis: Basis::History,
@@ -300,34 +305,42 @@ impl Estimates {
             error
         });
         let key = signature::key(graph, task, placement.variant, class);
+        let records = self.changes.is_some();
         let Some(entry) = self.entry(key, || signature::label(graph, task), class) else { return };
-        let mut change = HistoryRow::new(key, "", "");
-        change.runs = 1;
         entry.runs += 1;
         let alarm = entry.drift.look(seconds, &entry.seconds);
         entry.seconds.push(seconds as f32, HISTORY_SAMPLES_MAX);
-        change.seconds.push(seconds as f32);
         if let Some(keep) = alarm {
             entry.seconds.keep_latest(keep);
             entry.drifts = entry.drifts.saturating_add(1);
-            change.seconds = entry.seconds.recent().to_vec();
-            (change.forgets, change.drifts) = (true, 1);
         }
         entry.at_least = 0.0;
         entry.summarise();
-        // Of nothing measured nothing is learned, nor of a prediction that came exactly true.
+        // A window takes no zero; of a prediction that came exactly true a millionth is as good.
+        let error = error.map(|error| (error as f32).max(1e-6));
         if let Some(error) = error {
-            let error = (error as f32).max(1e-6);
             entry.errors.push(error, PEAKS_MAX);
-            change.errors.push(error);
         }
-        let drifted = u64::from(alarm.is_some());
         let reserved = crate::learn::is_learned(graph, task, placement).then_some(placement.memory);
-        let under = entry.take_peaks(usage, reserved, &mut change);
-        self.drifts += drifted;
+        let peaks = entry.take_peaks(usage);
+        let under =
+            peaks.memory.zip(reserved).is_some_and(|(peak, reserved)| f64::from(peak) > reserved.0 as f64);
+        let change = records.then(|| HistoryRow {
+            runs: 1,
+            drifts: u32::from(alarm.is_some()),
+            forgets: alarm.is_some(),
+            seconds: if alarm.is_some() { entry.seconds.recent().to_vec() } else { vec![seconds as f32] },
+            memory: peaks.memory.into_iter().collect(),
+            gpu_memory: peaks.gpu_memory.into_iter().collect(),
+            errors: error.into_iter().collect(),
+            ..HistoryRow::new(key, "", "")
+        });
+        self.drifts += u64::from(alarm.is_some());
         self.memory_underestimates += u64::from(under);
-        self.has_memory |= !change.memory.is_empty() || !change.gpu_memory.is_empty();
-        self.note(change);
+        self.has_memory |= peaks != memory::Peaks::default();
+        if let Some(change) = change {
+            self.note(change);
+        }
     }
 
     /// Takes in an attempt that failed: its time counts for nothing, but a limit that did not suffice is
@@ -343,12 +356,33 @@ impl Estimates {
             entry.at_least = entry.at_least.max(took.as_secs_f64()).min(SECONDS_MAX);
             return;
         }
-        entry.was_too_little(placement, failure.place.unwrap_or(MemoryPlace::Host), usage);
+        let place = failure.place.unwrap_or(MemoryPlace::Host);
+        let exhausted = entry.was_too_little(placement, place, usage);
+        if exhausted <= 0.0 {
+            return;
+        }
         self.has_memory = true;
+        // Kept as a peak like others: after a restart it is forgotten as slowly as they are.
+        let mut change = HistoryRow::new(key, "", "");
+        match place {
+            MemoryPlace::Host => change.memory.push(exhausted as f32),
+            MemoryPlace::Gpu => change.gpu_memory.push(exhausted as f32),
+        }
+        self.note(change);
     }
 
     fn learns(&self, now: Time) -> bool {
-        !self.frozen && self.learned_until.is_none_or(|until| now > until)
+        !self.frozen && (!self.replaying || self.learned_until.is_none_or(|until| now > until))
+    }
+
+    /// From now on facts of the past are told, or the last one of them was.
+    pub(crate) const fn set_replaying(&mut self, replaying: bool) {
+        self.replaying = replaying;
+    }
+
+    /// Everything up to this time has been told once.
+    pub(crate) fn note_live(&mut self, now: Time) {
+        self.learned_until = self.learned_until.max(Some(now));
     }
 
     /// The entry with this key, new or old.
@@ -409,21 +443,18 @@ impl Estimates {
                 drifts: row.drifts,
                 ..Entry::default()
             };
-            let mut good = true;
-            for (window, values, most) in [
-                (&mut entry.seconds, &row.seconds, HISTORY_SAMPLES_MAX),
-                (&mut entry.memory, &row.memory, PEAKS_MAX),
-                (&mut entry.gpu_memory, &row.gpu_memory, PEAKS_MAX),
-                (&mut entry.errors, &row.errors, PEAKS_MAX),
-            ] {
-                for value in values.iter().rev().take(most).rev() {
-                    good &= window.push(*value, most);
-                }
-            }
-            if !good {
+            let windows = (
+                Window::of(&row.seconds, HISTORY_SAMPLES_MAX),
+                Window::of(&row.memory, PEAKS_MAX),
+                Window::of(&row.gpu_memory, PEAKS_MAX),
+                Window::of(&row.errors, PEAKS_MAX),
+            );
+            let (Some(seconds), Some(memory), Some(gpu_memory), Some(errors)) = windows else {
                 left_out += 1;
                 continue;
-            }
+            };
+            (entry.seconds, entry.memory, entry.gpu_memory, entry.errors) =
+                (seconds, memory, gpu_memory, errors);
             entry.summarise();
             self.clock += 1;
             entry.used = self.clock;
@@ -441,6 +472,11 @@ impl Estimates {
     /// What was learned since the last time; nothing where it is not recorded.
     pub fn export_changes(&mut self) -> Vec<HistoryRow> {
         self.changes.as_mut().map(std::mem::take).unwrap_or_default().into_values().collect()
+    }
+
+    /// Until when it has learned from facts as they came.
+    pub fn learned_until(&self) -> Time {
+        self.learned_until.unwrap_or_default()
     }
 
     /// Takes back changes that could not be written, to be exported again.

@@ -103,8 +103,32 @@ pub(crate) async fn submit(
     Ok((StatusCode::CREATED, Json(SubmittedDoc { id: id.to_string() })))
 }
 
-pub(crate) async fn list(axum::extract::State(shared): State) -> Result<Json<Vec<QueueRow>>, ApiError> {
-    Ok(Json(shared.front.ask(|reply| Command::Queue { reply }).await?))
+#[derive(Deserialize)]
+pub(crate) struct ListQuery {
+    /// Whether starts and ends are to be predicted.
+    #[serde(default)]
+    start: bool,
+}
+
+pub(crate) async fn list(
+    axum::extract::State(shared): State,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Vec<QueueRow>>, ApiError> {
+    let mut rows: Vec<QueueRow> = shared.front.ask(|reply| Command::Queue { reply }).await?;
+    if query.start {
+        let (outlook, now) = *shared.front.ask(|reply| Command::Outlook { reply }).await?;
+        let times = tokio::task::spawn_blocking(move || outlook.times()).await.map_err(|error| {
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
+        })?;
+        for row in &mut rows {
+            let expected = row.id.parse().ok().and_then(|id| times.get(&GraphId(id)));
+            if let Some(expected) = expected {
+                row.start_s = expected.start.map(|at| at.since(now).as_secs_f64());
+                row.end_s = expected.end.map(|at| at.since(now).as_secs_f64());
+            }
+        }
+    }
+    Ok(Json(rows))
 }
 
 pub(crate) async fn status(

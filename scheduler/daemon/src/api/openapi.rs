@@ -14,7 +14,7 @@ const ROUTES: &[(&str, &str, &str, &[&str], &str)] = &[
         &[],
         "Environment",
     ),
-    ("/v1/graphs", "get", "List graphs", &[], "QueueRow[]"),
+    ("/v1/graphs", "get", "List graphs", &["start"], "QueueRow[]"),
     (
         "/v1/graphs",
         "post",

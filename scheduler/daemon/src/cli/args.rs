@@ -77,7 +77,11 @@ pub(crate) enum Verb {
     Submit(SubmitArgs),
     /// List graphs
     #[command(after_help = "Example:\n  dunnage queue --json")]
-    Queue,
+    Queue {
+        /// Predict when each graph starts and ends
+        #[arg(long)]
+        start: bool,
+    },
     /// Show a graph and its functions
     #[command(after_help = "Example:\n  dunnage status 3 --all")]
     Status {
@@ -141,15 +145,9 @@ pub(crate) enum Verb {
     },
     /// Show where and when each function of a graph would run, without running it
     #[command(
-        after_help = "Examples:\n  dunnage plan graph.toml\n  dunnage plan graph.toml --devices mock:8xh100 --strategy heft"
+        after_help = "Examples:\n  dunnage plan graph.toml\n  dunnage plan graph.toml --html plan.html            # graph, Gantt chart, memory over time\n  dunnage plan graph.toml --devices mock:8xh100 --strategy heft\n  dunnage plan graph.toml --strategies all            # which strategy suits it"
     )]
-    Plan {
-        /// The graph file
-        graph: PathBuf,
-        /// Another strategy than the graph's
-        #[arg(long)]
-        strategy: Option<String>,
-    },
+    Plan(PlanArgs),
     /// Show the machine, or take a GPU out of service
     #[command(
         after_help = "Examples:\n  dunnage devices\n  dunnage devices --devices mock:8xh100\n  dunnage devices drain gpu1"
@@ -249,6 +247,25 @@ pub(crate) struct Request {
     /// The strategy that places it
     #[arg(long, value_name = "NAME")]
     pub(crate) strategy: Option<String>,
+}
+
+/// `plan`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PlanArgs {
+    /// The graph file
+    pub(crate) graph: PathBuf,
+    /// Another strategy than the graph's
+    #[arg(long)]
+    pub(crate) strategy: Option<String>,
+    /// Compare these strategies, or `all`; `random` is always shown beside them
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) strategies: Vec<String>,
+    /// Write a page with the graph, Gantt chart, memory and cores over time to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Write a drawing of the graph alone to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
 }
 
 /// `run`.

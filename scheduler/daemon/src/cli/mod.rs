@@ -13,6 +13,7 @@ mod doctor;
 mod job;
 mod logs;
 mod plan;
+mod plan_doc;
 mod queries;
 mod run;
 mod schema;
@@ -51,7 +52,7 @@ fn dispatch(context: &mut Context, verb: Verb) -> Result<i32, Failure> {
         Verb::Schema => schema::schema(context),
         Verb::Completions { shell } => completions::completions(shell),
         Verb::Config { what: args::ConfigVerb::Show } => config_show::show(context),
-        Verb::Plan { graph, strategy } => plan::plan(context, &graph, strategy),
+        Verb::Plan(args) => plan::plan(context, args),
         other => runtime()?.block_on(async {
             match other {
                 Verb::Run(args) => run::run(context, args).await,
@@ -60,7 +61,7 @@ fn dispatch(context: &mut Context, verb: Verb) -> Result<i32, Failure> {
                     Some(DaemonVerb::Stop { kill }) => daemon::stop(context, *kill).await,
                 },
                 Verb::Submit(args) => submit::submit(context, args).await,
-                Verb::Queue => queries::queue(context).await,
+                Verb::Queue { start } => queries::queue(context, start).await,
                 Verb::Status { id, all, gantt, trace } => {
                     queries::status(context, &id, all, gantt, trace.as_deref()).await
                 }
@@ -77,7 +78,7 @@ fn dispatch(context: &mut Context, verb: Verb) -> Result<i32, Failure> {
                 | Verb::Schema
                 | Verb::Completions { .. }
                 | Verb::Config { .. }
-                | Verb::Plan { .. } => Ok(DONE),
+                | Verb::Plan(_) => Ok(DONE),
             }
         }),
     }

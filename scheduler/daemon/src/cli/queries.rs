@@ -9,8 +9,9 @@ use crate::render::{explain as render_explain, gantt, queue as render_queue, sta
 use dunnage_wire::api::{ExplainDoc, QueueRow, StatusDoc};
 use std::path::Path;
 
-pub(crate) async fn queue(context: &Context) -> Result<i32, Failure> {
-    let rows: Vec<QueueRow> = context.client().await?.get("/v1/graphs").await?;
+pub(crate) async fn queue(context: &Context, start: bool) -> Result<i32, Failure> {
+    let path = if start { "/v1/graphs?start=true" } else { "/v1/graphs" };
+    let rows: Vec<QueueRow> = context.client().await?.get(path).await?;
     context.print(&rows, |style| {
         let ended = |row: &&QueueRow| matches!(row.state.as_str(), "succeeded" | "failed" | "cancelled");
         // People want what lives, and the last that ended.
@@ -25,7 +26,7 @@ pub(crate) async fn queue(context: &Context) -> Result<i32, Failure> {
             })
             .cloned()
             .collect();
-        let mut text = render_queue::queue(&shown, super::run::now_s(), style);
+        let mut text = render_queue::queue(&shown, super::run::now_s(), start, style);
         if old > 0 {
             text.push_str(&format!(
                 "{old} earlier graphs have ended and are not shown (--json lists them)\n"

@@ -385,7 +385,7 @@ mod tests {
             device: device.to_owned(),
             start_s,
             end_s,
-            variant: 0,
+            ..PlanTaskDoc::default()
         }
     }
 

@@ -61,6 +61,8 @@ pub(crate) fn queue_row() -> QueueRow {
         priority: 0,
         owner: 1000,
         reason: None,
+        start_s: None,
+        end_s: None,
     }
 }
 

@@ -17,6 +17,9 @@ impl Shell {
                 let rows = self.queue_rows();
                 drop(reply.send(rows));
             }
+            Command::Outlook { reply } => {
+                drop(reply.send(Ok(Box::new((self.core.outlook(), self.clock.now())))));
+            }
             Command::Status { id, reply } => {
                 let doc = self.with_run(id, |shell, run| {
                     Box::new(views::status(run, &shell.core, &shell.effects.values, &shell.clock))

@@ -24,7 +24,7 @@ pub(crate) enum Input {
     /// A planner is done.
     Planned { graph: GraphId, revision: u32, plan: Arc<Plan> },
     /// Devices were looked at.
-    Sampled { samples: Vec<DeviceSample>, node: Option<NodeSpec>, trees: TreeUse },
+    Sampled { samples: Vec<DeviceSample>, node: Option<NodeSpec>, trees: Box<TreeUse> },
     /// The daemon is to end; `kill` ends the tasks first.
     Stop { kill: bool },
 }
@@ -80,6 +80,10 @@ pub(crate) enum Command {
     },
     Queue {
         reply: Reply<Vec<QueueRow>>,
+    },
+    /// A copy to look ahead with, beside the loop.
+    Outlook {
+        reply: Reply<Box<(dunnage_core::Outlook, dunnage_model::Time)>>,
     },
     Status {
         id: GraphId,

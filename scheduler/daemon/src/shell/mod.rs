@@ -27,7 +27,7 @@ pub(crate) use keeper::{Keeper, read_only as read_history};
 pub(crate) use locks::DeviceLocks;
 pub(crate) use meta::Meta;
 pub(crate) use owner::{Parts, Shell, ShellOptions, Stopped};
-pub(crate) use recovery::Found;
+pub(crate) use recovery::{Found, graph_of};
 pub(crate) use sampler::Sampler;
 pub(crate) use translate::missing_inputs;
 pub(crate) use views::devices;

@@ -7,11 +7,15 @@ use super::translate::NoStart;
 use dunnage_core::Budget;
 use dunnage_exec::AttemptSpec;
 use dunnage_model::{AttemptId, Cause, Decision, Event, Failure, GraphId, Placement, TaskState, Usage};
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a search for a better plan may go on while its graph waits.
 const PLAN_TIME: Duration = Duration::from_millis(100);
+
+/// The share of its predicted makespan that a graph may wait for a search, which shortens it by about as much.
+const PLAN_SHARE: f64 = 0.02;
 
 /// Ended graphs are kept in memory up to this many, and up to this many of their functions together.
 const ENDED_MAX: usize = 256;
@@ -86,9 +90,16 @@ impl Shell {
         let Some(planner) = dunnage_strategies::planner(self.core.strategy_of(run)) else { return };
         let sender = self.sender.clone();
         tokio::task::spawn_blocking(move || {
-            let deadline = Instant::now() + PLAN_TIME;
-            let mut is_over = || Instant::now() >= deadline;
-            let mut budget = Budget::with_clock(u64::MAX, &mut is_over);
+            let began = Instant::now();
+            let limit = Cell::new(PLAN_TIME);
+            let mut is_over = || began.elapsed() >= limit.get();
+            let is_informed = !problem.has_unknown;
+            let mut on_plan = |makespan_s: f64| {
+                // Where times are guesses, a search would only sharpen what is not known.
+                let worth = if is_informed { makespan_s * PLAN_SHARE } else { 0.0 };
+                limit.set(Duration::try_from_secs_f64(worth).map_or(PLAN_TIME, |worth| worth.min(PLAN_TIME)));
+            };
+            let mut budget = Budget::with_clock(u64::MAX, &mut is_over).and_tell(&mut on_plan);
             let plan = Arc::new(planner.plan(&problem, &mut budget));
             drop(sender.send(Input::Planned { graph, revision, plan }));
         });

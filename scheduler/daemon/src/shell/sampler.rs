@@ -36,7 +36,7 @@ impl Sampler {
                         load.set(device, processes);
                     }
                 }
-                let trees = crate::tree::memory_of(&look.roots);
+                let trees = Box::new(crate::tree::memory_of(&look.roots));
                 let samples = source.sample();
                 let mut node = None;
                 if samples.iter().any(|sample| !sample.device.is_host() && !known.contains(&sample.device))

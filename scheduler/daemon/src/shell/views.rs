@@ -40,6 +40,8 @@ pub(crate) fn queue_row(run: &GraphRun, strategy: &str, clock: &StoreClock) -> Q
         priority: run.graph.settings.priority,
         owner: run.owner.0,
         reason: None,
+        start_s: None,
+        end_s: None,
     }
 }
 

@@ -258,6 +258,11 @@ impl Graph {
         &self.families[self.function_index(task) as usize].name
     }
 
+    /// The name of the family of a function.
+    pub fn family_name(&self, function: u32) -> &str {
+        &self.families[function as usize].name
+    }
+
     /// The instances of a function.
     pub fn instances(&self, function: u32) -> std::ops::Range<u32> {
         self.first[function as usize]..self.first[function as usize + 1]

@@ -95,6 +95,7 @@ impl<'n, 'i> Portfolio<'n, 'i> {
             if let Some(rule) = crate::schedule_planner(name) {
                 let options = PlanOptions { mean_comm: *mean_comm, ..self.options };
                 let schedule = rule.schedule(self.net.instance, &options, &mut Budget::of(0));
+                meter.has_plan(schedule.makespan);
                 self.made.push((name, schedule.makespan));
                 found.push(schedule);
             }

@@ -36,6 +36,11 @@ impl<'a, 'b> Meter<'a, 'b> {
         Self { left: budget.schedules, budget, made: 0, total: 0, work: 0, over: false }
     }
 
+    /// Tells the caller how long the first plan takes.
+    pub(crate) fn has_plan(&mut self, makespan: f64) {
+        self.budget.has_plan(makespan);
+    }
+
     /// Whether the clock lets another rule be made; the first one always is.
     pub(crate) fn rule(&mut self) -> bool {
         self.over = self.over || (self.made > 0 && self.budget.is_over());

@@ -32,6 +32,7 @@ pub(super) fn solve(instance: &Instance, options: &PlanOptions, budget: &mut Bud
         }
         let Some(rule) = crate::schedule_planner(name) else { continue };
         let schedule = rule.schedule(instance, options, &mut Budget::of(0));
+        budget.has_plan(schedule.makespan);
         made.push((name, schedule.makespan));
         seeds.push(schedule);
     }

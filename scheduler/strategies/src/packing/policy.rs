@@ -64,7 +64,7 @@ impl Policy {
     pub fn value(self, fill: &Fill, workload: &Workload) -> f64 {
         match self {
             Self::Fgd => -workload.fragmentation(fill),
-            Self::Auto => auto_fit::value(fill, workload),
+            Self::Auto => auto_fit::value(fill, workload, &Weights::STANDARD),
             _ => 0.0,
         }
     }

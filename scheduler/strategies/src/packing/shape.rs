@@ -75,6 +75,9 @@ impl Class {
 }
 
 impl Shape {
+    /// Asks for nothing.
+    pub const NOTHING: Self = Self { cpu: 0, memory: 0, count: 0, milli: 0, models: Models::ANY };
+
     /// All GPU milli it asks for.
     pub fn gpu_milli(&self) -> i64 {
         i64::from(self.count) * i64::from(self.milli)

@@ -6,6 +6,7 @@
 
 use super::fill::{Fill, Frees};
 use super::shape::{Models, Shape};
+use super::waste::{GpuWaste, NodeWaste};
 use std::collections::BTreeMap;
 
 /// Typical shapes cover this much of what is submitted.
@@ -18,6 +19,8 @@ pub struct Capacity {
     pub cpu: f64,
     /// Milli of GPUs, by model.
     pub gpu: Vec<f64>,
+    /// The most that one node has: GPU milli and thousandths of cores.
+    pub largest: (f64, f64),
 }
 
 impl Capacity {
@@ -26,6 +29,7 @@ impl Capacity {
         let mut sum = Self::default();
         for node in nodes {
             sum.cpu += node.cpu as f64;
+            sum.largest = (sum.largest.0.max(node.gpu_free() as f64), sum.largest.1.max(node.cpu as f64));
             for gpu in node.gpus() {
                 let model = usize::from(gpu.model);
                 if sum.gpu.len() <= model {
@@ -63,6 +67,12 @@ pub struct Workload {
     pub(crate) typical_count: usize,
     /// Thousandths of cores that tasks with GPUs ask for, for each GPU milli they ask for.
     pub(crate) cpu_per_gpu: f64,
+    /// The same by eighths of the GPU milli asked for, those that ask for the fewest cores first.
+    pub(crate) cpu_per_gpu_eighths: Vec<f64>,
+    /// What will be left over of a GPU.
+    pub(crate) gpu_waste: GpuWaste,
+    /// What will be left over of the GPUs of a node.
+    pub(crate) node_waste: NodeWaste,
     /// How much a model is in demand by tasks that will not do with any: their part of the demand over its
     /// part of the capacity.
     pub(crate) scarcity: Vec<f64>,
@@ -107,40 +117,33 @@ impl Workload {
         }
         typical.sort_by(|a, b| b.milli.cmp(&a.milli).then(a.cpu.cmp(&b.cpu)).then(a.count.cmp(&b.count)));
 
-        let mut cpu = 0.0;
-        let mut demand = 0.0;
+        let mut parts: BTreeMap<u16, f64> = BTreeMap::new();
+        let mut on_gpus: Vec<(f64, f64, f64)> = Vec::new();
         let mut wanted = vec![0.0; capacity.gpu.len()];
-        let mut largest_milli = 0;
-        for ((shape_cpu, milli, count, models), weight) in &rows {
-            if *count == 0 {
-                continue;
-            }
-            let gpu = weight * f64::from(*count) * f64::from(*milli);
-            cpu += weight * *shape_cpu as f64;
-            demand += gpu;
-            largest_milli = largest_milli.max(*milli);
-            if models.is_any() {
-                continue;
-            }
-            let able = || (0..capacity.gpu.len()).filter(|model| models.has(*model as u8));
-            let sum: f64 = able().map(|model| capacity.gpu[model]).sum();
-            for model in able().filter(|_| sum > 0.0) {
-                wanted[model] += gpu * capacity.gpu[model] / sum;
+        for ((cpu, milli, count, models), weight) in rows.iter().filter(|row| row.0.2 > 0) {
+            *parts.entry(*milli).or_default() += weight * f64::from(*count);
+            let gpu = f64::from(*count) * f64::from(*milli);
+            on_gpus.push((gpu, *cpu as f64, *weight));
+            if !models.is_any() {
+                spread(&mut wanted, weight * gpu, *models, capacity);
             }
         }
+        let demand: f64 = on_gpus.iter().map(|(gpu, _, weight)| gpu * weight).sum();
         let gpus = capacity.gpu_total();
         let scarcity = wanted.iter().zip(&capacity.gpu).map(|(wanted, has)| {
             if demand > 0.0 && *has > 0.0 { (wanted / demand) / (has / gpus) } else { 0.0 }
         });
-        let scarcity = scarcity.collect();
-        let cpu_per_gpu = if demand > 0.0 {
-            cpu / demand
-        } else if gpus > 0.0 {
-            capacity.cpu / gpus
-        } else {
-            0.0
-        };
-        Self { typical, typical_count, cpu_per_gpu, scarcity, largest_milli }
+        let parts: Vec<(u16, f64)> = parts.into_iter().collect();
+        Self {
+            typical,
+            typical_count,
+            cpu_per_gpu: on_gpus.iter().map(|(_, cpu, weight)| cpu * weight).sum::<f64>() / demand.max(1.0),
+            cpu_per_gpu_eighths: eighths(&on_gpus),
+            gpu_waste: GpuWaste::new(&parts),
+            node_waste: NodeWaste::new(&on_gpus, capacity.largest),
+            scarcity: scarcity.collect(),
+            largest_milli: parts.last().map_or(0, |(milli, _)| *milli),
+        }
     }
 
     /// How many shapes make up the distribution M.
@@ -150,20 +153,21 @@ impl Workload {
 
     /// Fragmentation F of FGD: the GPU milli of a node that a task drawn from M cannot be expected to use.
     pub fn fragmentation(&self, fill: &Fill) -> f64 {
-        self.fragmentation_after(fill, &NOTHING, super::Chosen::NONE)
+        self.fragmentation_after(fill, &Shape::NOTHING, super::Chosen::NONE)
     }
 
     /// The same once a task of this shape is on these GPUs.
     pub fn fragmentation_after(&self, fill: &Fill, shape: &Shape, chosen: super::Chosen) -> f64 {
         let cpu = fill.cpu - shape.cpu;
-        let Some(model) = fill.model() else {
-            return self.fragmentation_mixed(fill, shape, chosen);
-        };
         let frees = fill.frees_after(shape, chosen);
-        self.fragmentation_of(cpu, model, &frees)
+        match fill.model() {
+            Some(model) => self.fragmentation_of(cpu, model, &frees),
+            None => self.fragmentation_mixed(fill, shape, chosen),
+        }
     }
 
-    fn fragmentation_of(&self, cpu: i64, model: u8, frees: &Frees) -> f64 {
+    /// The same for a node with GPUs of one model, of which this is free.
+    pub(crate) fn fragmentation_of(&self, cpu: i64, model: u8, frees: &Frees) -> f64 {
         let frees = frees.as_slice();
         let total: i64 = frees.iter().map(|free| i64::from(*free)).sum();
         let mut usable = 0.0;
@@ -182,7 +186,7 @@ impl Workload {
     }
 
     /// For nodes with GPUs of several models.
-    fn fragmentation_mixed(&self, fill: &Fill, task: &Shape, chosen: super::Chosen) -> f64 {
+    pub(crate) fn fragmentation_mixed(&self, fill: &Fill, task: &Shape, chosen: super::Chosen) -> f64 {
         let cpu = fill.cpu - task.cpu;
         let free = |(at, gpu): (usize, &super::Gpu)| {
             (gpu.free.saturating_sub(if chosen.has(at) { task.milli } else { 0 }), gpu.model)
@@ -209,13 +213,50 @@ impl Workload {
     }
 }
 
-const NOTHING: Shape = Shape { cpu: 0, memory: 0, count: 0, milli: 0, models: Models::ANY };
+/// Adds a demand that some models meet to them, by their capacity.
+fn spread(wanted: &mut [f64], gpu: f64, models: Models, capacity: &Capacity) {
+    let able = || capacity.gpu.iter().enumerate().filter(|(model, _)| models.has(*model as u8));
+    let sum: f64 = able().map(|(_, has)| has).sum();
+    for (model, has) in able().filter(|_| sum > 0.0) {
+        wanted[model] += gpu * has / sum;
+    }
+}
+
+/// Cores over GPU milli in each eighth of the GPU milli asked for, sorted by this ratio; a shape is not cut in
+/// two and counts where it ends. `shapes`: GPU milli, thousandths of cores, how often.
+fn eighths(shapes: &[(f64, f64, f64)]) -> Vec<f64> {
+    let mut ratios: Vec<(f64, f64)> =
+        shapes.iter().map(|(gpu, cpu, weight)| (cpu / gpu.max(1.0), gpu * weight)).collect();
+    ratios.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let total: f64 = ratios.iter().map(|(_, gpu)| gpu).sum();
+    let mut means = Vec::with_capacity(8);
+    let (mut at, mut done) = (0, 0.0);
+    for eighth in 1..=8 {
+        let end = total * f64::from(eighth) / 8.0;
+        let (mut cores, before) = (0.0, done);
+        while let Some((ratio, gpu)) = ratios.get(at).filter(|(_, gpu)| done + gpu <= end) {
+            cores += ratio * gpu;
+            done += gpu;
+            at += 1;
+        }
+        if done > before {
+            means.push(cores / (done - before));
+        } else if let Some((ratio, _)) = ratios.get(at) {
+            // A shape that is more than an eighth.
+            means.push(*ratio);
+        }
+    }
+    means
+}
 
 /// At most this many shapes are remembered; the rarest are forgotten first.
 const SHAPES_MAX: usize = 2048;
 
-/// After this many submissions a shape counts half.
-const HALF_LIFE: f64 = 4096.0;
+/// What a submission counts more than the one before: after 4096 of them, one counts half.
+const DECAY: f64 = 1.000_169_239_705_302_2;
+
+/// At most this many submissions until the statistics are made again.
+const REFRESH_MAX: u64 = 4096;
 
 /// What was submitted, older submissions counting less.
 #[derive(Clone, PartialEq, Debug)]
@@ -234,24 +275,26 @@ impl Default for History {
 }
 
 impl History {
-    /// Takes in that this was submitted. Whether the statistics should be made again: after 1, 2, 4 ... 512
-    /// submissions and then every 512.
+    /// Takes in that this was submitted. Whether the statistics should be made again: after 1, 2, 4 ... and, from
+    /// some point on, every so many submissions.
     pub fn submit(&mut self, shape: Shape) -> bool {
         *self.seen.entry(shape).or_default() += self.unit;
-        self.unit *= (std::f64::consts::LN_2 / HALF_LIFE).exp();
+        self.unit *= DECAY;
         self.submitted += 1;
         if self.seen.len() > SHAPES_MAX {
             self.forget();
         }
         if self.unit > 1e60 {
             let unit = self.unit;
-            self.seen.values_mut().for_each(|weight| *weight /= unit);
+            for weight in self.seen.values_mut() {
+                *weight /= unit;
+            }
             self.unit = 1.0;
         }
         if self.submitted < self.next {
             return false;
         }
-        self.next = self.submitted + self.submitted.min(512);
+        self.next = self.submitted + self.submitted.min(REFRESH_MAX);
         true
     }
 

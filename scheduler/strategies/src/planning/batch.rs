@@ -32,8 +32,7 @@ struct Class {
     tasks: BinaryHeap<Reverse<u32>>,
     best: Fit,
     second: Option<Fit>,
-    /// The step before which its best was found.
-    found: u32,
+    is_found: bool,
 }
 
 impl Class {
@@ -46,16 +45,13 @@ impl Class {
 /// planned.
 pub(crate) fn plan(instance: &Instance, choice: Choice, in_batches: bool, why: &str) -> Schedule {
     let table = Table::new(instance);
-    let mut board = Board::new(instance, &table);
+    let mut board = Board::appending(instance, &table);
     let tasks = instance.tasks();
     let mut missing: Vec<u32> =
         (0..instance.nodes()).map(|node| instance.parents.row(node).len() as u32).collect();
     let mut free: Vec<u32> = (0..instance.nodes()).filter(|node| missing[*node as usize] == 0).collect();
     let mut classes: Vec<Class> = Vec::new();
     let mut class_of: BTreeMap<(u32, Box<[u64]>), usize> = BTreeMap::new();
-    // For each resource the last step that took some of it.
-    let mut taken_at = vec![0_u32; instance.resources.len()];
-    let mut step = 0_u32;
     loop {
         if !in_batches || classes.is_empty() {
             let mut waiting: Vec<u32> = std::mem::take(&mut free);
@@ -76,35 +72,17 @@ pub(crate) fn plan(instance: &Instance, choice: Choice, in_batches: bool, why: &
                         tasks: BinaryHeap::new(),
                         best: nowhere,
                         second: None,
-                        found: u32::MAX,
+                        is_found: false,
                     });
                     classes.len() - 1
                 });
                 classes[at].tasks.push(Reverse(node));
             }
         }
-        for class in &mut classes {
-            let is_stale = |fit: Fit| {
-                let (ways, _) = table.modes(class.kind);
-                table
-                    .takes(ways[usize::from(fit.mode)])
-                    .iter()
-                    .any(|take| taken_at[take.0 as usize] >= class.found)
-            };
-            if class.found == u32::MAX || is_stale(class.best) || class.second.is_some_and(is_stale) {
-                (class.best, class.second) = two_best(&board, &table, class);
-                class.found = step + 1;
-            }
-        }
-        let Some(next) = best_class(&classes, choice) else { break };
+        let Some(next) = choose(&board, &table, &mut classes, choice) else { break };
         let class = &mut classes[next];
         let Some(Reverse(task)) = class.tasks.pop() else { break };
         let fit = class.best;
-        step += 1;
-        let (ways, _) = table.modes(class.kind);
-        for take in table.takes(ways[usize::from(fit.mode)]) {
-            taken_at[take.0 as usize] = step;
-        }
         board.put(task, fit);
         if class.tasks.is_empty() {
             class_of.remove(&(class.kind, class.ready.iter().map(|time| time.to_bits()).collect()));
@@ -147,16 +125,31 @@ fn two_best(board: &Board<'_>, table: &Table, class: &Class) -> (Fit, Option<Fit
 }
 
 /// The class that goes next; of equals the one with the lowest task.
-fn best_class(classes: &[Class], choice: Choice) -> Option<usize> {
-    let cost = |class: &Class| match choice {
-        Choice::Min => class.best.end,
-        Choice::Max => -class.best.end,
-        // Who has one way alone loses nothing by waiting.
-        Choice::Sufferage => class.second.map_or(0.0, |second| class.best.end - second.end),
-    };
+fn choose(board: &Board<'_>, table: &Table, classes: &mut [Class], choice: Choice) -> Option<usize> {
     let mut best: Option<(f64, u32, usize)> = None;
-    for (at, class) in classes.iter().enumerate() {
-        let (cost, first) = (cost(class), class.first());
+    for (at, class) in classes.iter_mut().enumerate() {
+        if choice == Choice::Min && best.is_some_and(|(least, ..)| class.best.end > least) {
+            continue;
+        }
+        let holds = |fit: Fit| {
+            let (ways, _) = table.modes(class.kind);
+            let way = ways[usize::from(fit.mode)];
+            class.ready[way.place as usize].max(board.tail(way)) == fit.start
+        };
+        if !class.is_found || !holds(class.best) || class.second.is_some_and(|second| !holds(second)) {
+            (class.best, class.second) = two_best(board, table, class);
+            class.is_found = true;
+            if choice != Choice::Sufferage {
+                class.second = None;
+            }
+        }
+        let cost = match choice {
+            Choice::Min => class.best.end,
+            Choice::Max => -class.best.end,
+            // Who has one way alone loses nothing by waiting.
+            Choice::Sufferage => class.second.map_or(0.0, |second| class.best.end - second.end),
+        };
+        let first = class.first();
         if best.is_none_or(|(least, lowest, _)| cost < least || (cost == least && first < lowest)) {
             best = Some((cost, first, at));
         }

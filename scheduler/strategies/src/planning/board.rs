@@ -4,6 +4,7 @@
 //! to the mode with the lowest index.
 
 use super::table::{Table, Way};
+use super::tails::Tails;
 use super::timeline::Timeline;
 use super::{Instance, Schedule};
 
@@ -11,7 +12,7 @@ use super::{Instance, Schedule};
 pub(crate) struct Board<'a> {
     pub(crate) instance: &'a Instance,
     pub(crate) table: &'a Table,
-    timeline: Timeline,
+    room: Room,
     mode: Vec<u16>,
     start: Vec<f64>,
     done: Vec<Done>,
@@ -21,6 +22,14 @@ pub(crate) struct Board<'a> {
     ready: Vec<f64>,
     /// For each mode of kinds that several tasks have: between these two times it is known not to fit.
     floors: Vec<(f64, f64)>,
+}
+
+/// When there is room.
+enum Room {
+    /// For rules that fill gaps.
+    Gaps(Timeline),
+    /// For rules that put each task after those before.
+    Tails(Tails),
 }
 
 #[derive(Clone, Copy)]
@@ -38,20 +47,34 @@ pub(crate) struct Fit {
 }
 
 impl<'a> Board<'a> {
+    /// An empty one for rules that fill gaps.
     pub(crate) fn new(instance: &'a Instance, table: &'a Table) -> Self {
-        let tasks = instance.tasks() as usize;
         // Where each task is a kind of its own, nothing is learned from others of the kind.
-        let floors = if instance.kinds.len() < tasks { table.all_modes() } else { 0 };
+        let is_shared = instance.kinds.len() < instance.kind_of.len();
+        let floors = if is_shared { table.all_modes() } else { 0 };
+        Self {
+            floors: vec![(f64::INFINITY, 0.0); floors],
+            ..Self::with(instance, table, Room::Gaps(Timeline::new(instance, table.least_taken())))
+        }
+    }
+
+    /// An empty one for rules that put each task after those before.
+    pub(crate) fn appending(instance: &'a Instance, table: &'a Table) -> Self {
+        Self::with(instance, table, Room::Tails(Tails::new(instance)))
+    }
+
+    fn with(instance: &'a Instance, table: &'a Table, room: Room) -> Self {
+        let tasks = instance.tasks() as usize;
         Self {
             instance,
             table,
-            timeline: Timeline::new(instance, table.least_taken()),
+            room,
             mode: vec![0; tasks],
             start: vec![0.0; tasks],
             done: vec![Done { end: 0.0, place: 0 }; tasks],
             gathered: vec![0.0; instance.gathers as usize * table.places()],
             ready: vec![0.0; table.places()],
-            floors: vec![(f64::INFINITY, 0.0); floors],
+            floors: Vec::new(),
         }
     }
 
@@ -85,11 +108,6 @@ impl<'a> Board<'a> {
         &self.ready
     }
 
-    /// When the inputs of the task that was looked at last can be in the memory of a mode.
-    pub(crate) fn ready(&self, way: Way) -> f64 {
-        self.ready[way.place as usize]
-    }
-
     /// Passes a gather: all that it gathers must be planned.
     pub(crate) fn gather(&mut self, node: u32) {
         self.look(node);
@@ -107,7 +125,7 @@ impl<'a> Board<'a> {
         }
     }
 
-    /// The mode in which the task that was looked at last ends first, filling gaps, with `more` seconds added
+    /// The mode in which the task that was looked at last ends first, with `more` seconds added
     /// to the end of each mode for the comparison alone; of modes for which that is infinite the first.
     pub(crate) fn best_with(&mut self, task: u32, more: impl Fn(usize, Way) -> f64) -> Fit {
         let kind = self.instance.kind_of[task as usize];
@@ -122,7 +140,16 @@ impl<'a> Board<'a> {
             if best.is_some_and(|(cost, _)| known + seconds + more >= cost) {
                 continue;
             }
-            let start = self.timeline.earliest(table.takes(*way), known, *seconds);
+            let takes = table.takes(*way);
+            let start = match &self.room {
+                Room::Gaps(timeline) => {
+                    // A hair more where a difference may round down.
+                    let slack = if more > 0.0 { 4.0 * f64::EPSILON } else { 0.0 };
+                    let limit = best.map_or(f64::INFINITY, |(cost, _)| cost - more + cost * slack);
+                    timeline.earliest(takes, known, *seconds, limit)
+                }
+                Room::Tails(tails) => tails.tail(takes).max(known),
+            };
             if let Some(floor) = self.floors.get_mut(first + mode) {
                 *floor = (if known > ready { floor.0 } else { ready }, start);
             }
@@ -134,21 +161,28 @@ impl<'a> Board<'a> {
         best.map_or(Fit { mode: 0, start: 0.0, end: 0.0 }, |(_, fit)| fit)
     }
 
-    /// The mode in which the task that was looked at last ends first, filling gaps.
+    /// The mode in which the task that was looked at last ends first.
     pub(crate) fn best(&mut self, task: u32) -> Fit {
         self.best_with(task, |_, _| 0.0)
     }
 
-    /// From when on a mode has room for good, whatever its inputs.
+    /// From when on a mode has room after all that is planned, whatever its inputs, for rules that append.
     pub(crate) fn tail(&self, way: Way) -> f64 {
-        self.timeline.tail(self.table.takes(way))
+        match &self.room {
+            Room::Gaps(_) => 0.0,
+            Room::Tails(tails) => tails.tail(self.table.takes(way)),
+        }
     }
 
     /// Puts a task where it was found to fit.
     pub(crate) fn put(&mut self, task: u32, fit: Fit) {
         let (ways, _) = self.table.modes(self.instance.kind_of[task as usize]);
         let Some(way) = ways.get(usize::from(fit.mode)) else { return };
-        self.timeline.take(self.table.takes(*way), fit.start, fit.end);
+        let takes = self.table.takes(*way);
+        match &mut self.room {
+            Room::Gaps(timeline) => timeline.take(takes, fit.start, fit.end),
+            Room::Tails(tails) => tails.take(takes, fit.start, fit.end),
+        }
         let at = task as usize;
         self.mode[at] = fit.mode;
         self.start[at] = fit.start;
@@ -157,7 +191,9 @@ impl<'a> Board<'a> {
 
     /// No task to come is shorter than this.
     pub(crate) fn forget_shorter_than(&mut self, seconds: f64) {
-        self.timeline.forget_shorter_than(seconds);
+        if let Room::Gaps(timeline) = &mut self.room {
+            timeline.forget_shorter_than(seconds);
+        }
     }
 
     /// Puts all nodes on it in an order in which parents come before children, each where it ends first.

@@ -12,7 +12,7 @@ const STEPS: u32 = 20_000;
 /// of the search is added, with bounded cost.
 pub fn lower_bound(instance: &Instance) -> f64 {
     let mut bound = simple(instance).max(shared_work(instance));
-    if let Some(problem) = Problem::ignoring_transfers(instance)
+    if let Some(problem) = Problem::new(instance, &mut || false)
         && problem.is_exact
     {
         let cheap = cheap(&problem);

@@ -178,7 +178,7 @@ fn kinds(problem: &PlanProblem, machine: &Machine<'_>, limits: &Limits) -> (Vec<
             }
             // A schedule counts modes in 16 bits.
             modes.truncate(usize::from(u16::MAX));
-            for mode in &mut modes {
+            for mode in modes.iter_mut().filter(|_| limits.takes(at).next().is_some()) {
                 mode.takes = mode.takes.iter().copied().chain(limits.takes(at)).collect();
             }
             if modes.is_empty() {

@@ -58,11 +58,6 @@ impl Gaps {
         self.shortest = seconds;
     }
 
-    /// From when on nothing is planned any more.
-    pub(crate) fn tail(&self) -> f64 {
-        self.tail
-    }
-
     /// The start in the first gap that holds a task of this length which may not start before `ready`.
     pub(crate) fn earliest(&self, ready: f64, seconds: f64) -> f64 {
         if ready >= self.tail {

@@ -32,6 +32,8 @@ struct Node<'a> {
     /// Its cores are this device.
     host: u32,
     host_class: usize,
+    /// Money and joules for a second on one core.
+    core_cost: [f64; 2],
     gpus: Vec<Gpu<'a>>,
 }
 
@@ -41,6 +43,10 @@ struct Gpu<'a> {
     class: usize,
     /// Its share is this resource, its memory the next.
     share: u32,
+    /// Its name in lower case.
+    name: String,
+    /// Money and joules for a second of all of it.
+    cost: [f64; 2],
 }
 
 impl<'a> Machine<'a> {
@@ -80,12 +86,20 @@ impl<'a> Machine<'a> {
                 let share = machine.resource(format!("{name} share"), WHOLE);
                 machine.resource(format!("{name} memory"), gpu.memory.0);
                 let class = problem.class(gpu.device);
-                gpus.push(Gpu { spec: gpu, device: machine.device(name, gpu.device, place), class, share });
+                gpus.push(Gpu {
+                    spec: gpu,
+                    device: machine.device(name, gpu.device, place),
+                    class,
+                    share,
+                    name: gpu.name.to_lowercase(),
+                    cost: costs(spec, Some(&gpu.name)),
+                });
             }
             if problem.nodes.len() <= PLACES_MAX {
                 place += 1;
             }
-            machine.nodes.push(Node { spec, cores, custom, host, host_class: problem.class(id), gpus });
+            let (host_class, core_cost) = (problem.class(id), costs(spec, None));
+            machine.nodes.push(Node { spec, cores, custom, host, host_class, core_cost, gpus });
         }
         machine
     }
@@ -154,7 +168,6 @@ impl<'a> Machine<'a> {
     }
 
     fn modes_on(&self, node: &Node<'_>, function: u32, variant: u8, request: &Request, out: &mut Vec<Mode>) {
-        let spec = node.spec;
         let mut host: Vec<(u32, u64)> =
             vec![(node.cores, u64::from(request.cpus.0)), (node.cores + 1, request.memory.0)];
         for (name, amount) in &request.custom {
@@ -169,8 +182,7 @@ impl<'a> Machine<'a> {
             return;
         }
         let cores = f64::from(request.cpus.0) / 1000.0;
-        let host_price = cores * amount(spec.tariff.price(None));
-        let host_watts = cores * amount(spec.tariff.power(None));
+        let [host_price, host_watts] = node.core_cost.map(|cost| cores * cost);
         let (count, part): (usize, Option<(MilliShare, Option<Bytes>)>) = match &request.gpu {
             GpuRequest::None => {
                 let seconds = self.seconds(function, variant, node.host_class);
@@ -188,10 +200,10 @@ impl<'a> Machine<'a> {
             GpuRequest::Part { share, memory, .. } => (1, Some((*share, *memory))),
         };
         let able: Vec<(&Gpu<'_>, [u64; 2])> =
-            node.gpus.iter().filter_map(|gpu| Some((gpu, of_gpu(gpu.spec, &request.gpu)?))).collect();
+            node.gpus.iter().filter_map(|gpu| Some((gpu, of_gpu(gpu, &request.gpu)?))).collect();
         // Of several GPUs each row of neighbours: what is between those that will do is left out.
         for window in able.windows(count) {
-            let mut takes = host.clone();
+            let mut takes = Vec::with_capacity(host.len() + 2 * count);
             let (mut price, mut watts, mut seconds) = (host_price, host_watts, 0.0_f64);
             for (gpu, [share, memory]) in window {
                 takes
@@ -199,11 +211,13 @@ impl<'a> Machine<'a> {
                 let of_memory = *memory as f64 / gpu.spec.memory.0.max(1) as f64;
                 let fraction =
                     if part.is_some() { (*share as f64 / WHOLE as f64).max(of_memory) } else { 1.0 };
-                price += fraction * amount(spec.tariff.price(Some(&gpu.spec.name)));
-                watts += fraction * amount(spec.tariff.power(Some(&gpu.spec.name)));
+                price += fraction * gpu.cost[0];
+                watts += fraction * gpu.cost[1];
                 // The slowest of them sets the pace.
                 seconds = seconds.max(self.seconds(function, variant, gpu.class));
             }
+            // What is most likely to be taken is asked first.
+            takes.extend_from_slice(&host);
             let (price, joules) = (price * seconds, watts * seconds);
             out.push(Mode {
                 variant,
@@ -247,26 +261,34 @@ impl<'a> Machine<'a> {
 }
 
 /// Share and memory that a request takes of a GPU; `None` where that GPU will not do.
-fn of_gpu(gpu: &GpuSpec, request: &GpuRequest) -> Option<[u64; 2]> {
+fn of_gpu(gpu: &Gpu<'_>, request: &GpuRequest) -> Option<[u64; 2]> {
+    let spec = gpu.spec;
     let takes = match request {
         GpuRequest::None => return None,
         GpuRequest::Whole { memory, fit, .. } => {
-            (fits(gpu, fit) && *memory <= gpu.memory).then_some([WHOLE, gpu.memory.0])?
+            (fits(gpu, fit) && *memory <= spec.memory).then_some([WHOLE, spec.memory.0])?
         }
         GpuRequest::Part { share, memory, fit } => {
             // A share without declared memory takes the same share of the memory, as in the ledger.
-            let same = || Bytes((gpu.memory.0 / 1000).saturating_mul(u64::from(share.0)));
+            let same = || Bytes((spec.memory.0 / 1000).saturating_mul(u64::from(share.0)));
             let memory = memory.unwrap_or_else(same);
             fits(gpu, fit).then_some([u64::from(share.0), memory.0])?
         }
     };
-    (takes[0] <= WHOLE && takes[1] <= gpu.memory.0).then_some(takes)
+    (takes[0] <= WHOLE && takes[1] <= spec.memory.0).then_some(takes)
 }
 
-fn fits(gpu: &GpuSpec, fit: &GpuFit) -> bool {
-    gpu.allocatable
-        && fit.compute_capability.is_none_or(|least| gpu.compute_capability.is_some_and(|has| has >= least))
-        && fit.model.as_ref().is_none_or(|model| gpu.name.to_lowercase().contains(&**model))
+fn fits(gpu: &Gpu<'_>, fit: &GpuFit) -> bool {
+    gpu.spec.allocatable
+        && fit
+            .compute_capability
+            .is_none_or(|least| gpu.spec.compute_capability.is_some_and(|has| has >= least))
+        && fit.model.as_ref().is_none_or(|model| gpu.name.contains(&**model))
+}
+
+/// Money and joules for a second of a GPU, or of a core where none is named.
+fn costs(node: &NodeSpec, gpu: Option<&str>) -> [f64; 2] {
+    [amount(node.tariff.price(gpu)), amount(node.tariff.power(gpu))]
 }
 
 /// A number that is one and not negative.

@@ -12,8 +12,11 @@ mod instance;
 mod machine;
 mod profile;
 pub(crate) mod ranks;
+#[cfg(test)]
+mod reference;
 mod schedule;
 pub(crate) mod table;
+mod tails;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timeline;

@@ -1,11 +1,10 @@
 //! The modes of an instance laid out for the inner loops of planners.
 //!
 //! A planner asks for the modes of tasks in an order that has nothing to do with how they lie in memory.
-//! Here the seconds of a kind's modes follow each other, and what they take is shared by all kinds that
-//! are alike in that, which is all of them on plain processors.
+//! Here the seconds of a kind's modes follow each other, and what they take is shared with the kind before
+//! where it is the same, as it is for all on plain processors.
 
 use super::Instance;
-use std::collections::BTreeMap;
 
 /// What modes take and where they run, apart from how long.
 #[derive(Clone, Debug)]
@@ -16,9 +15,10 @@ pub(crate) struct Table {
     /// For each kind the mean and the least of its seconds.
     mean: Vec<f64>,
     least: Vec<f64>,
-    shape_of: Vec<u32>,
-    shapes: Vec<Box<[Way]>>,
-    demands: Vec<Box<[(u32, u64)]>>,
+    /// For each kind where its ways begin; they are as many as its seconds.
+    ways_from: Vec<usize>,
+    ways: Vec<Way>,
+    takes: Vec<(u32, u64)>,
     /// Places, or 1 where moving costs nothing.
     places: usize,
     /// The least that any mode takes of each resource, `u64::MAX` where none does.
@@ -26,13 +26,15 @@ pub(crate) struct Table {
 }
 
 /// A mode without its length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Way {
     /// On what it runs.
     pub(crate) device: u32,
     /// The memory it works in; 0 where moving costs nothing.
     pub(crate) place: u32,
-    demand: u32,
+    /// What it takes: so many from here on.
+    from: u32,
+    takes: u32,
 }
 
 impl Table {
@@ -45,15 +47,13 @@ impl Table {
             seconds: Vec::with_capacity(modes),
             mean: Vec::with_capacity(kinds),
             least: Vec::with_capacity(kinds),
-            shape_of: Vec::with_capacity(kinds),
-            shapes: Vec::new(),
-            demands: Vec::new(),
+            ways_from: Vec::with_capacity(kinds),
+            ways: Vec::new(),
+            takes: Vec::new(),
             places: if is_free { 1 } else { instance.transfers.places().max(1) },
             least_taken: vec![u64::MAX; instance.resources.len()],
         };
-        let mut known_demands: BTreeMap<&[(u32, u64)], u32> = BTreeMap::new();
-        let mut known_shapes: BTreeMap<Vec<Way>, u32> = BTreeMap::new();
-        let mut last = 0_usize;
+        let mut last = 0_usize..0;
         for kind in &instance.kinds {
             table.first.push(table.seconds.len());
             table.seconds.extend(kind.modes.iter().map(|mode| mode.seconds));
@@ -61,46 +61,36 @@ impl Table {
                 kind.modes.iter().map(|mode| mode.seconds).sum::<f64>() / kind.modes.len().max(1) as f64,
             );
             table.least.push(kind.modes.iter().map(|mode| mode.seconds).fold(f64::INFINITY, f64::min));
-            // Most kinds are like the one before.
-            let is_like_last = table.shapes.get(last).is_some_and(|shape| {
-                shape.len() == kind.modes.len()
-                    && shape.iter().zip(&kind.modes).all(|(way, mode)| {
-                        way.device == mode.device && *table.demands[way.demand as usize] == *mode.takes
-                    })
-            });
+            let is_like_last = last.len() == kind.modes.len()
+                && table.ways[last.clone()]
+                    .iter()
+                    .zip(&kind.modes)
+                    .all(|(way, mode)| way.device == mode.device && *table.takes(*way) == *mode.takes);
             if !is_like_last {
-                let mut shape = Vec::with_capacity(kind.modes.len());
+                last = table.ways.len()..table.ways.len() + kind.modes.len();
                 for mode in &kind.modes {
-                    let demand = *known_demands.entry(&mode.takes).or_insert_with(|| {
-                        table.demands.push(mode.takes.clone());
-                        table.demands.len() as u32 - 1
-                    });
                     let place = if is_free { 0 } else { instance.devices[mode.device as usize].place };
-                    shape.push(Way { device: mode.device, place, demand });
-                }
-                last = match known_shapes.get(&shape) {
-                    Some(known) => *known as usize,
-                    None => {
-                        table.shapes.push(shape.clone().into_boxed_slice());
-                        known_shapes.insert(shape, table.shapes.len() as u32 - 1);
-                        table.shapes.len() - 1
+                    let (from, takes) = (table.takes.len() as u32, mode.takes.len() as u32);
+                    table.takes.extend(&mode.takes);
+                    table.ways.push(Way { device: mode.device, place, from, takes });
+                    for (resource, amount) in &mode.takes {
+                        let least = &mut table.least_taken[*resource as usize];
+                        *least = (*least).min(*amount);
                     }
-                };
+                }
             }
-            table.shape_of.push(last as u32);
+            table.ways_from.push(last.start);
         }
         table.first.push(table.seconds.len());
-        for (resource, amount) in table.demands.iter().flatten() {
-            let least = &mut table.least_taken[*resource as usize];
-            *least = (*least).min(*amount);
-        }
         table
     }
 
     /// The modes of a kind: where, and how long.
     pub(crate) fn modes(&self, kind: u32) -> (&[Way], &[f64]) {
         let kind = kind as usize;
-        (&self.shapes[self.shape_of[kind] as usize], &self.seconds[self.first[kind]..self.first[kind + 1]])
+        let seconds = &self.seconds[self.first[kind]..self.first[kind + 1]];
+        let from = self.ways_from[kind];
+        (&self.ways[from..from + seconds.len()], seconds)
     }
 
     /// Where the modes of a kind begin among those of all kinds.
@@ -125,7 +115,7 @@ impl Table {
 
     /// What a mode takes.
     pub(crate) fn takes(&self, way: Way) -> &[(u32, u64)] {
-        &self.demands[way.demand as usize]
+        &self.takes[way.from as usize..(way.from + way.takes) as usize]
     }
 
     /// How many memories there are to tell apart.

@@ -26,13 +26,6 @@ impl Line {
             Self::Shared(profile) => profile.earliest(ready, seconds, amount),
         }
     }
-
-    fn tail(&self, amount: u64) -> f64 {
-        match self {
-            Self::Alone(gaps) => gaps.tail(),
-            Self::Shared(profile) => profile.tail(amount),
-        }
-    }
 }
 
 impl Timeline {
@@ -77,8 +70,9 @@ impl Timeline {
         Self { lines }
     }
 
-    /// The earliest time from `ready` on at which all of this is free for so long.
-    pub(crate) fn earliest(&self, takes: &[(u32, u64)], ready: f64, seconds: f64) -> f64 {
+    /// The earliest time from `ready` on at which all of this is free for so long. Where that would end at
+    /// `limit` or later, some time before it that would end so late too.
+    pub(crate) fn earliest(&self, takes: &[(u32, u64)], ready: f64, seconds: f64, limit: f64) -> f64 {
         if let [(resource, amount)] = takes {
             return self.lines[*resource as usize].earliest(ready, seconds, *amount);
         }
@@ -90,6 +84,9 @@ impl Timeline {
             if at > start {
                 start = at;
                 agreed = 0;
+                if start + seconds >= limit {
+                    break;
+                }
             }
             agreed += 1;
             if agreed >= takes.len() {
@@ -97,14 +94,6 @@ impl Timeline {
             }
         }
         start
-    }
-
-    /// From when on all of this is free for good.
-    pub(crate) fn tail(&self, takes: &[(u32, u64)]) -> f64 {
-        takes
-            .iter()
-            .map(|(resource, amount)| self.lines[*resource as usize].tail(*amount))
-            .fold(0.0, f64::max)
     }
 
     /// Takes a time that was found free.

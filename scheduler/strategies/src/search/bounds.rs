@@ -16,19 +16,16 @@ const TICKS_MAX: i64 = 20_000;
 /// The critical path and the work of each resource.
 pub(crate) fn cheap(problem: &Problem) -> i64 {
     let mut bound = problem.critical_path();
-    for (resource, capacity) in problem.capacity.iter().enumerate() {
-        let mut users: Vec<User> = Vec::new();
-        for node in 0..problem.nodes() {
-            let amount: u64 = (problem.takes[node].iter())
-                .filter(|(taken, _)| *taken as usize == resource)
-                .map(|(_, amount)| *amount)
-                .sum();
-            if amount > 0 {
-                let energy = u128::from(amount) * problem.duration[node] as u128;
-                users.push(User { head: problem.head[node], tail: problem.tail[node], energy });
-            }
+    let mut users: Vec<Vec<User>> = problem.capacity.iter().map(|_| Vec::new()).collect();
+    for node in 0..problem.nodes() {
+        for (resource, amount) in problem.takes.row(node) {
+            let energy = u128::from(*amount) * problem.duration[node] as u128;
+            let user = User { head: problem.head[node], tail: problem.tail[node], energy };
+            users[*resource as usize].push(user);
         }
-        bound = bound.max(energy(&mut users, u128::from(*capacity)));
+    }
+    for (users, capacity) in users.iter_mut().zip(&problem.capacity) {
+        bound = bound.max(energy(users, u128::from(*capacity)));
     }
     bound
 }
@@ -256,7 +253,7 @@ impl<'a> Windows<'a> {
         let words = packed.words;
         for node in 0..problem.nodes() {
             let duration = problem.duration[node];
-            if duration == 0 || problem.takes[node].is_empty() {
+            if duration == 0 || problem.takes.row(node).is_empty() {
                 continue;
             }
             let need = packed.need(node);
@@ -311,7 +308,7 @@ impl<'a> Windows<'a> {
         for (resource, capacity) in problem.capacity.iter().enumerate() {
             let users: Vec<(usize, i128)> = (0..problem.nodes())
                 .filter_map(|node| {
-                    let amount: u64 = (problem.takes[node].iter())
+                    let amount: u64 = (problem.takes.row(node).iter())
                         .filter(|(taken, _)| *taken as usize == resource)
                         .map(|(_, amount)| *amount)
                         .sum();

@@ -6,7 +6,6 @@
 //! A pass costs the sum of its placements; a justified schedule is three passes and two sorts.
 
 use super::problem::{Links, NODES_MAX, Problem};
-use std::collections::BTreeMap;
 
 /// How many nodes are placed between questions whether to stop.
 const NODES_PER_STOP: usize = 512;
@@ -44,13 +43,18 @@ pub(crate) struct Decoder<'a, P> {
     first: Vec<u32>,
     next: Vec<u32>,
     keys: Vec<u64>,
-    takes_any: Vec<bool>,
-    floors: Option<Floors>,
+    onward: Steps,
+    backward: Steps,
+    /// The ends that the next pass begins from, in large instances.
+    known: Vec<i64>,
+    not_before: Vec<i64>,
 }
 
 const NONE: u32 = u32::MAX;
-/// From so many nodes on, passes remember before when there is no room.
-const FLOORS_FROM: usize = 1024;
+/// From so many nodes on, a pass looks for room near where a node was.
+pub(crate) const LARGE: usize = 1024;
+/// How far before that: in the time in which on average so many nodes start.
+const NEAR_NODES: i64 = 48;
 
 impl<'a, P: Profile> Decoder<'a, P> {
     pub(crate) fn new(problem: &'a Problem) -> Self {
@@ -65,10 +69,10 @@ impl<'a, P: Profile> Decoder<'a, P> {
             first: Vec::new(),
             next: vec![NONE; nodes],
             keys: Vec::new(),
-            floors: (nodes >= FLOORS_FROM).then(|| Floors::new(problem)),
-            takes_any: (0..nodes)
-                .map(|node| problem.duration[node] > 0 && packed.need(node).iter().any(|word| *word > 0))
-                .collect(),
+            known: Vec::new(),
+            not_before: Vec::new(),
+            onward: Steps::new(problem, &problem.before, true),
+            backward: Steps::new(problem, &problem.after, false),
         }
     }
 
@@ -80,27 +84,57 @@ impl<'a, P: Profile> Decoder<'a, P> {
         limit: i64,
         stop: &mut dyn FnMut() -> bool,
     ) -> Option<i64> {
+        self.look_near(Direction::Forward);
         self.profile.reset();
         for block in &self.problem.blocks {
             self.profile.take(0, block.until, &block.words);
         }
         let problem = self.problem;
-        pass(
-            &mut self.profile,
-            problem,
-            &problem.before,
-            list,
-            &self.takes_any,
-            self.floors.as_mut(),
-            &mut self.end,
-            Some((&problem.release, &problem.tail, limit)),
-            stop,
-        )
+        pass(&mut self.profile, problem, &self.onward, list, &self.not_before, &mut self.end, limit, stop)
     }
 
-    /// The first half of [`Self::justify`]: how long the late schedule is.
+    /// Lets the next passes by a given list look for room near where nodes are now. Nothing for small
+    /// instances, where all the room is looked at. A pass over a list by rising start of what is remembered
+    /// still makes nothing later, for there is room where a node was.
+    pub(crate) fn remember(&mut self) {
+        if self.end.len() >= LARGE {
+            self.known.clone_from(&self.end);
+        }
+    }
+
+    /// The same for a schedule from before.
+    pub(crate) fn remember_ends(&mut self, end: &[i64]) {
+        self.known.clear();
+        self.known.extend_from_slice(end);
+    }
+
+    /// The same for a schedule from elsewhere.
+    pub(crate) fn remember_starts(&mut self, start: &[i64]) {
+        for (node, start) in start.iter().enumerate() {
+            self.end[node] = start + self.problem.duration[node];
+        }
+        self.remember();
+    }
+
+    /// Works out from when on a pass looks for room for each node.
+    fn look_near(&mut self, direction: Direction) {
+        self.not_before.clear();
+        if self.known.is_empty() {
+            return;
+        }
+        let last = self.known.iter().copied().max().unwrap_or(0);
+        let near = last.saturating_mul(NEAR_NODES) / self.known.len() as i64 + 1;
+        let duration = &self.problem.duration;
+        self.not_before.extend(self.known.iter().zip(duration).map(|(end, duration)| match direction {
+            Direction::Forward => end - duration - near,
+            Direction::Backward(makespan) => makespan - end - near,
+        }));
+    }
+
+    /// Makes what the last forward pass made as late as possible: how long the late schedule is.
     pub(crate) fn backward(&mut self, makespan: i64, stop: &mut dyn FnMut() -> bool) -> Option<i64> {
         self.sort(Direction::Backward(makespan));
+        self.remember();
         let order = std::mem::take(&mut self.order);
         let late = self.backward_by(&order, makespan, stop);
         self.order = order;
@@ -115,6 +149,7 @@ impl<'a, P: Profile> Decoder<'a, P> {
         makespan: i64,
         stop: &mut dyn FnMut() -> bool,
     ) -> Option<i64> {
+        self.look_near(Direction::Backward(makespan));
         self.profile.reset();
         for block in &self.problem.blocks {
             self.profile.take(makespan - block.until, makespan, &block.words);
@@ -123,22 +158,28 @@ impl<'a, P: Profile> Decoder<'a, P> {
         pass(
             &mut self.profile,
             problem,
-            &problem.after,
+            &self.backward,
             list,
-            &self.takes_any,
-            self.floors.as_mut(),
+            &self.not_before,
             &mut self.back,
-            None,
+            i64::MAX,
             stop,
         )
     }
 
-    /// The second half of [`Self::justify`].
+    /// Makes what the last backward pass made as early as possible. `None` and nothing useful where the
+    /// end cannot be below the limit or `stop` says so.
     pub(crate) fn again(&mut self, makespan: i64, limit: i64, stop: &mut dyn FnMut() -> bool) -> Option<i64> {
+        // As early as possible again: never later than `makespan`.
         for (end, back) in self.end.iter_mut().zip(&self.back) {
             *end = makespan - back;
         }
         self.sort(Direction::Forward);
+        // These are starts.
+        for (end, duration) in self.end.iter_mut().zip(&self.problem.duration) {
+            *end += duration;
+        }
+        self.remember();
         let order = std::mem::take(&mut self.order);
         let shorter = self.forward(&order, limit, stop);
         self.order = order;
@@ -217,71 +258,63 @@ impl<'a, P: Profile> Decoder<'a, P> {
     }
 }
 
-/// For tasks that are alike the time before which none of them fits any more. What is free only shrinks in
-/// a pass, so that this only rises, and long full stretches are looked at once and not for each task.
-///
-/// Alike are those whose amounts and durations round down to the same powers of two; the floor is that of a
-/// task of the rounded size.
+/// What a pass reads of a node, in one place.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    duration: i64,
+    /// Not before this by itself.
+    release: i64,
+    /// So much follows it at least.
+    rest: i64,
+    /// Its row of the others that it waits for in this direction.
+    from: u32,
+    to: u32,
+    takes_any: bool,
+}
+
+/// A direction's graph.
 #[derive(Debug)]
-struct Floors {
-    class_of: Vec<u32>,
-    needs: Vec<u64>,
-    lasts: Vec<i64>,
-    at: Vec<i64>,
-    words: usize,
+struct Steps {
+    steps: Vec<Step>,
+    waits_for: Vec<u32>,
 }
 
-impl Floors {
-    fn new(problem: &Problem) -> Self {
-        let words = problem.packed.words;
-        let mut floors = Self {
-            class_of: vec![0; problem.nodes()],
-            needs: Vec::new(),
-            lasts: Vec::new(),
-            at: Vec::new(),
-            words,
-        };
-        let mut classes: BTreeMap<(Vec<u64>, i64), u32> = BTreeMap::new();
-        for node in 0..problem.nodes() {
-            let lasts = 1 << problem.duration[node].max(1).ilog2();
-            let key = (problem.packed.rounded_down(node), lasts);
-            let next = classes.len() as u32;
-            floors.class_of[node] = *classes.entry(key).or_insert_with_key(|(need, lasts)| {
-                floors.needs.extend_from_slice(need);
-                floors.lasts.push(*lasts);
-                floors.at.push(0);
-                next
-            });
-        }
-        floors
-    }
-
-    fn raise<P: Profile>(&mut self, profile: &mut P, node: usize) -> i64 {
-        let class = self.class_of[node] as usize;
-        let need = &self.needs[class * self.words..(class + 1) * self.words];
-        self.at[class] = profile.find(self.at[class], self.lasts[class], need);
-        self.at[class]
+impl Steps {
+    fn new(problem: &Problem, links: &Links, is_forward: bool) -> Self {
+        let mut waits_for = Vec::new();
+        let steps = (0..problem.nodes())
+            .map(|node| {
+                let from = waits_for.len() as u32;
+                waits_for.extend_from_slice(links.row(node));
+                let duration = problem.duration[node];
+                Step {
+                    duration,
+                    release: if is_forward { problem.release[node] } else { 0 },
+                    rest: if is_forward { problem.tail[node] } else { 0 },
+                    from,
+                    to: waits_for.len() as u32,
+                    takes_any: duration > 0 && problem.packed.need(node).iter().any(|word| *word > 0),
+                }
+            })
+            .collect();
+        Self { steps, waits_for }
     }
 }
 
-/// One pass over a list, along these links; fills `end` and returns the last.
+/// One pass over a list; fills `end` and returns the last.
 #[inline]
 fn pass<P: Profile>(
     profile: &mut P,
     problem: &Problem,
-    links: &Links,
+    graph: &Steps,
     list: &[u32],
-    takes_any: &[bool],
-    mut floors: Option<&mut Floors>,
+    not_before: &[i64],
     end: &mut [i64],
-    bounds: Option<(&[i64], &[i64], i64)>,
+    limit: i64,
     stop: &mut dyn FnMut() -> bool,
 ) -> Option<i64> {
     let mut last = 0;
     let mut is_first = true;
-    if let Some(floors) = &mut floors {
-        floors.at.fill(0);
-    }
     for chunk in list.chunks(NODES_PER_STOP) {
         if !is_first && stop() {
             return None;
@@ -289,27 +322,22 @@ fn pass<P: Profile>(
         is_first = false;
         for node in chunk {
             let node = *node as usize;
-            let mut at = match bounds {
-                Some((release, _, _)) => release[node],
-                None => 0,
-            };
-            for other in links.row(node) {
+            let step = graph.steps[node];
+            let mut at = step.release;
+            for other in &graph.waits_for[step.from as usize..step.to as usize] {
                 at = at.max(end[*other as usize]);
             }
-            let duration = problem.duration[node];
-            if takes_any[node] {
+            if step.takes_any {
                 let need = problem.packed.need(node);
-                if let Some(floors) = &mut floors {
-                    at = at.max(floors.raise(profile, node));
+                if let Some(not_before) = not_before.get(node) {
+                    at = at.max(*not_before);
                 }
-                at = profile.find(at, duration, need);
-                profile.take(at, at + duration, need);
+                at = profile.find(at, step.duration, need);
+                profile.take(at, at + step.duration, need);
             }
-            at += duration;
+            at += step.duration;
             end[node] = at;
-            if let Some((_, tail, limit)) = bounds
-                && at + tail[node] >= limit
-            {
+            if at + step.rest >= limit {
                 return None;
             }
             last = last.max(at);

@@ -41,7 +41,7 @@ pub(crate) fn fill<P: Profile>(
     let keys: Vec<Vec<f64>> = (0..RULES).map(|which| rule(run.problem, which)).collect();
     // Twins are not kept, so the number of attempts is bounded apart.
     while population.lists.len() < size && population.tried < 4 * size + given.len() + RULES {
-        if run.best < i64::MAX && run.is_done() {
+        if (run.best < i64::MAX || !run.must) && run.is_done() {
             break;
         }
         let tried = population.tried;

@@ -17,6 +17,7 @@ mod run;
 mod sgs_events;
 mod sgs_slots;
 mod solve;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod window;

@@ -88,20 +88,6 @@ impl Packed {
         &self.needs[node * self.words..(node + 1) * self.words]
     }
 
-    /// What a node takes, each amount rounded down to a power of two.
-    pub(crate) fn rounded_down(&self, node: usize) -> Vec<u64> {
-        let need = self.need(node);
-        let mut rounded = vec![0; self.words];
-        for field in &self.fields {
-            let bits = u64::BITS - field.capacity.leading_zeros();
-            let amount = (need[field.word] >> field.shift) & ((1 << bits) - 1);
-            if amount > 0 {
-                rounded[field.word] |= 1 << (field.shift + amount.ilog2());
-            }
-        }
-        rounded
-    }
-
     /// Whether two nodes can run at the same time.
     pub(crate) fn fit_together(&self, a: usize, b: usize) -> bool {
         (0..self.words).all(|word| {

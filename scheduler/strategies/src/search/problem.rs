@@ -17,28 +17,35 @@ pub(crate) const NODES_MAX: usize = 1 << 23;
 /// Up to this many nodes, edges that others imply are left out.
 const REDUCE_MAX: usize = 1024;
 
-/// For each node the nodes at the other ends of its edges.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Links {
+/// For each node a row of something: in [`Links`] the nodes at the other ends of its edges.
+#[derive(Clone, Debug)]
+pub(crate) struct Table<T> {
     start: Vec<u32>,
-    items: Vec<u32>,
+    items: Vec<T>,
+}
+
+/// For each node the nodes at the other ends of its edges.
+pub(crate) type Links = Table<u32>;
+
+impl<T> Table<T> {
+    fn with_capacity(nodes: usize, items: usize) -> Self {
+        let mut start = Vec::with_capacity(nodes + 1);
+        start.push(0);
+        Self { start, items: Vec::with_capacity(items) }
+    }
+
+    /// Ends the row that items were pushed to.
+    fn end_row(&mut self) {
+        self.start.push(self.items.len() as u32);
+    }
+
+    /// A node's row.
+    pub(crate) fn row(&self, node: usize) -> &[T] {
+        &self.items[self.start[node] as usize..self.start[node + 1] as usize]
+    }
 }
 
 impl Links {
-    fn of(rows: &[Vec<u32>]) -> Self {
-        let mut links = Self { start: vec![0], items: Vec::new() };
-        for row in rows {
-            links.items.extend_from_slice(row);
-            links.start.push(links.items.len() as u32);
-        }
-        links
-    }
-
-    /// The other ends of one node's edges.
-    pub(crate) fn row(&self, node: usize) -> &[u32] {
-        &self.items[self.start[node] as usize..self.start[node + 1] as usize]
-    }
-
     fn reversed(&self) -> Self {
         let nodes = self.start.len() - 1;
         let mut start = vec![0_u32; nodes + 1];
@@ -98,18 +105,19 @@ pub(crate) struct Problem {
     /// The capacities of the resources that can be short.
     pub capacity: Vec<u64>,
     /// What each node takes of these.
-    pub takes: Vec<Vec<(u32, u64)>>,
+    pub takes: Table<(u32, u64)>,
 }
 
 impl Problem {
-    /// The problem, or `None` where tasks have several modes, where moving values costs time, or where a
-    /// time is not a finite number.
-    pub(crate) fn of(instance: &Instance) -> Option<Self> {
-        moves_are_free(instance).then(|| Self::ignoring_transfers(instance)).flatten()
+    /// Whether [`Self::new`] is the whole instance: one mode a task, and values that move at no cost.
+    pub(crate) fn is_for(instance: &Instance) -> bool {
+        instance.is_single_mode() && moves_are_free(instance)
     }
 
-    /// The same with values that move at no cost, whatever the instance says.
-    pub(crate) fn ignoring_transfers(instance: &Instance) -> Option<Self> {
+    /// The problem with values that move at no cost, whatever the instance says. `None` where tasks have
+    /// several modes, where a time is not a finite number, where others hold for ever what a task needs, or
+    /// where `stop` says so, which is asked a few times.
+    pub(crate) fn new(instance: &Instance, stop: &mut dyn FnMut() -> bool) -> Option<Self> {
         let nodes = instance.nodes() as usize;
         if nodes == 0 || nodes > NODES_MAX || !instance.is_single_mode() {
             return None;
@@ -131,23 +139,28 @@ impl Problem {
             .iter()
             .map(|node| if *node < tasks { instance.earliest(*node).max(0.0) } else { 0.0 })
             .collect();
+        if stop() {
+            return None;
+        }
         let (short, occupied) = scarce(instance)?;
         let ticks = Ticks::of(&seconds, &earliest, &occupied)?;
 
-        let mut before: Vec<Vec<u32>> = node_of
-            .iter()
-            .map(|node| {
-                let mut row: Vec<u32> =
-                    instance.parents.row(*node).iter().map(|edge| here[edge.node as usize]).collect();
-                row.sort_unstable();
-                row.dedup();
-                row
-            })
-            .collect();
-        if nodes <= REDUCE_MAX {
-            reduce(&mut before);
+        let mut before = Links::with_capacity(nodes, instance.parents.items());
+        let mut row = Vec::new();
+        for node in &node_of {
+            row.clear();
+            row.extend(instance.parents.row(*node).iter().map(|edge| here[edge.node as usize]));
+            row.sort_unstable();
+            row.dedup();
+            before.items.extend_from_slice(&row);
+            before.end_row();
         }
-        let before = Links::of(&before);
+        if nodes <= REDUCE_MAX {
+            before = reduced(&before);
+        }
+        if stop() {
+            return None;
+        }
         let after = before.reversed();
 
         let mut field_of = vec![usize::MAX; instance.resources.len()];
@@ -157,19 +170,19 @@ impl Problem {
         let capacity: Vec<u64> = short.iter().map(|(_, capacity)| *capacity).collect();
         let mut packed = Packed::new(&capacity, nodes);
         let duration: Vec<i64> = seconds.iter().map(|value| ticks.up(*value)).collect();
-        let mut takes = vec![Vec::new(); nodes];
+        let mut takes = Table::with_capacity(nodes, nodes);
         for (at, node) in node_of.iter().enumerate() {
             // What takes no time takes nothing.
-            if *node >= tasks || duration[at] == 0 {
-                continue;
-            }
-            for (resource, amount) in &instance.modes(*node)[0].takes {
+            let all: &[(u32, u64)] =
+                if *node < tasks && duration[at] > 0 { &instance.modes(*node)[0].takes } else { &[] };
+            for (resource, amount) in all {
                 let field = field_of[*resource as usize];
                 if field != usize::MAX && *amount > 0 {
                     packed.take(at, field, *amount);
-                    takes[at].push((field as u32, *amount));
+                    takes.items.push((field as u32, *amount));
                 }
             }
+            takes.end_row();
         }
         let blocks = occupied
             .iter()
@@ -181,6 +194,9 @@ impl Problem {
             })
             .collect();
         let release: Vec<i64> = earliest.iter().map(|value| ticks.up(*value)).collect();
+        if stop() {
+            return None;
+        }
         let mut problem = Self {
             tick: ticks.tick,
             is_exact: ticks.is_exact,
@@ -302,16 +318,18 @@ fn scarce(instance: &Instance) -> Option<Scarce> {
     Some((short, held))
 }
 
-/// Leaves out edges that others imply (small graphs only: one bit for each pair of nodes).
-fn reduce(before: &mut [Vec<u32>]) {
-    let words = before.len().div_ceil(64);
-    let mut ancestors = vec![0_u64; words * before.len()];
-    for (node, parents) in before.iter_mut().enumerate() {
+/// Without the edges that others imply (small graphs only: one bit for each pair of nodes).
+fn reduced(before: &Links) -> Links {
+    let nodes = before.start.len() - 1;
+    let words = nodes.div_ceil(64);
+    let mut ancestors = vec![0_u64; words * nodes];
+    let mut links = Links::with_capacity(nodes, before.items.len());
+    for node in 0..nodes {
         let (done, rest) = ancestors.split_at_mut(node * words);
         let mine = &mut rest[..words];
         // The latest parent first: what is before it need not be named.
-        let mut kept = Vec::with_capacity(parents.len());
-        for parent in parents.iter().rev() {
+        let first = links.items.len();
+        for parent in before.row(node).iter().rev() {
             let (word, bit) = (*parent as usize / 64, 1 << (*parent % 64));
             if mine[word] & bit != 0 {
                 continue;
@@ -321,11 +339,12 @@ fn reduce(before: &mut [Vec<u32>]) {
             for (mine, theirs) in mine.iter_mut().zip(of_parent) {
                 *mine |= theirs;
             }
-            kept.push(*parent);
+            links.items.push(*parent);
         }
-        kept.reverse();
-        *parents = kept;
+        links.items[first..].reverse();
+        links.end_row();
     }
+    links
 }
 
 struct Ticks {
@@ -367,6 +386,17 @@ impl Ticks {
                 return Some(Self { tick, is_exact: true, horizon: (sum / tick).ceil() as i64 + 1 });
             }
         }
+        // Whole multiples of something else, such as of a common factor on all times.
+        let common = values().fold(0.0, |common, value| near_common_divisor(common, value, sum * 1e-9));
+        let unit = values().find(|value| *value > 0.0).map_or(0.0, |value| value / (value / common).round());
+        if common > sum * 1e-6
+            && values().all(|value| {
+                let whole = (value / unit).round();
+                (value / unit - whole).abs() <= whole.abs() * 1e-13
+            })
+        {
+            return Some(Self { tick: unit, is_exact: true, horizon: (sum / unit).ceil() as i64 + 1 });
+        }
         let tick = (sum / TICKS_ROUNDED).max(f64::MIN_POSITIVE);
         Some(Self { tick, is_exact: false, horizon: (sum / tick).ceil() as i64 + 1 })
     }
@@ -380,6 +410,18 @@ impl Ticks {
 fn greatest_common_divisor(mut a: i64, mut b: i64) -> i64 {
     while b != 0 {
         (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// The same for numbers that are whole multiples of it up to rounding.
+fn near_common_divisor(mut a: f64, mut b: f64, rounding: f64) -> f64 {
+    while b > rounding {
+        (a, b) = (b, a % b);
+        // A hair below the divisor is none left.
+        if a - b <= rounding {
+            b = 0.0;
+        }
     }
     a
 }

@@ -13,10 +13,25 @@ pub(crate) fn in_seconds(instance: &Instance, problem: &Problem, end: &[i64]) ->
     let nodes = problem.nodes();
     let tasks = instance.tasks();
     let start = |node: usize| end[node] - problem.duration[node];
-    let mut by_start: Vec<u32> = (0..nodes as u32).collect();
-    by_start.sort_by_key(|node| (start(*node as usize), *node));
-    let mut by_end = by_start.clone();
-    by_end.sort_by_key(|node| end[*node as usize]);
+    let mut schedule = Schedule {
+        mode: vec![0; tasks as usize],
+        start: vec![0.0; tasks as usize],
+        end: vec![0.0; tasks as usize],
+        ..Schedule::default()
+    };
+    if problem.is_exact && problem.tick.fract() == 0.0 && problem.horizon as f64 * problem.tick < 9e15 {
+        // Whole seconds are numbers as they are.
+        for (node, name) in problem.node_of.iter().enumerate().filter(|(_, name)| **name < tasks) {
+            schedule.start[*name as usize] = start(node) as f64 * problem.tick;
+            schedule.end[*name as usize] = end[node] as f64 * problem.tick;
+        }
+        schedule.makespan = schedule.end.iter().copied().fold(0.0, f64::max);
+        return schedule;
+    }
+    let mut by_start: Vec<(i64, u32)> = (0..nodes).map(|node| (start(node), node as u32)).collect();
+    by_start.sort_unstable();
+    let mut by_end: Vec<(i64, u32)> = (0..nodes).map(|node| (end[node], node as u32)).collect();
+    by_end.sort_unstable();
     let mut held = vec![0.0_f64; instance.resources.len()];
     // What others hold, by when it is free again.
     let mut occupied: Vec<(i64, f64, u32)> = instance
@@ -29,19 +44,12 @@ pub(crate) fn in_seconds(instance: &Instance, problem: &Problem, end: &[i64]) ->
     let mut occupied = occupied.into_iter().peekable();
     let mut ended = by_end.into_iter().peekable();
     let mut ends = vec![0.0_f64; nodes];
-    let mut schedule = Schedule {
-        mode: vec![0; tasks as usize],
-        start: vec![0.0; tasks as usize],
-        end: vec![0.0; tasks as usize],
-        ..Schedule::default()
-    };
-    for node in by_start {
+    for (now, node) in by_start {
         let here = node as usize;
-        let now = start(here);
         while let Some((_, until, resource)) = occupied.next_if(|(until, _, _)| *until <= now) {
             held[resource as usize] = held[resource as usize].max(until);
         }
-        while let Some(other) = ended.next_if(|other| end[*other as usize] <= now) {
+        while let Some((_, other)) = ended.next_if(|(end, _)| *end <= now) {
             let name = problem.node_of[other as usize];
             if name < tasks && problem.duration[other as usize] > 0 {
                 for (resource, _) in &instance.modes(name)[0].takes {

@@ -22,6 +22,8 @@ pub(crate) struct Run<'a, 'b, P> {
     pub best: i64,
     /// Its ends.
     pub best_end: Vec<i64>,
+    /// Whether the first schedule is made whatever the clock says.
+    pub must: bool,
     /// No schedule is shorter.
     pub bound: i64,
     budget: &'a mut Budget<'b>,
@@ -37,6 +39,7 @@ impl<'a, 'b, P: Profile> Run<'a, 'b, P> {
             rng: Rng::of(seed, 0x5e_a2c4),
             schedules: 0,
             best: i64::MAX,
+            must: true,
             best_end: Vec::new(),
             bound,
             budget,
@@ -73,35 +76,25 @@ impl<'a, 'b, P: Profile> Run<'a, 'b, P> {
 
     /// A schedule from this list alone.
     pub(crate) fn forward(&mut self, list: &[u32], limit: i64) -> Option<i64> {
-        // The first schedule is made whatever the clock says.
-        let must = self.best == i64::MAX;
-        if !must && self.is_done() {
-            return None;
-        }
-        self.count();
-        let Self { decoder, budget, is_over, .. } = self;
-        let mut stop = || {
-            *is_over = !must && budget.is_over();
-            *is_over
-        };
-        let makespan = decoder.forward(list, limit, &mut stop)?;
+        let makespan = self.pass(|decoder, stop| decoder.forward(list, limit, stop))?;
         self.keep(makespan);
         Some(makespan)
     }
 
+    /// A schedule with these starts or earlier ones, justified: for large instances, where a list alone says
+    /// too little of where to look for room.
+    pub(crate) fn settle(&mut self, start: &[i64]) -> Option<i64> {
+        self.decoder.remember_starts(start);
+        let mut list = Vec::new();
+        self.decoder.list(&mut list);
+        self.evaluate(&list, i64::MAX, i64::MAX)
+    }
+
     /// The last schedule justified: two passes.
     pub(crate) fn justify(&mut self, makespan: i64, limit: i64) -> Option<i64> {
-        if self.is_done() {
-            return None;
-        }
-        self.count();
-        let Self { decoder, budget, is_over, .. } = self;
-        let mut stop = || {
-            *is_over = budget.is_over();
-            *is_over
-        };
-        decoder.backward(makespan, &mut stop)?;
-        self.again(makespan, limit)
+        let late = self.pass(|decoder, stop| decoder.backward(makespan, stop))?;
+        // What was as late as possible before that end is not later.
+        self.again(late.max(makespan), limit)
     }
 
     /// A schedule from a list of children before parents, laid from a makespan back, and then as early as
@@ -113,35 +106,35 @@ impl<'a, 'b, P: Profile> Run<'a, 'b, P> {
         rough: i64,
         limit: i64,
     ) -> Option<i64> {
-        if self.is_done() {
-            return None;
-        }
-        self.count();
-        let Self { decoder, budget, is_over, .. } = self;
-        let mut stop = || {
-            *is_over = budget.is_over();
-            *is_over
-        };
-        let late = decoder.backward_by(list, makespan, &mut stop)?;
-        if late >= rough {
-            return None;
-        }
-        self.again(late, limit)
+        let late = self.pass(|decoder, stop| decoder.backward_by(list, makespan, stop))?;
+        if late >= rough { None } else { self.again(late, limit) }
     }
 
     fn again(&mut self, makespan: i64, limit: i64) -> Option<i64> {
-        if self.is_done() {
-            return None;
-        }
-        self.count();
-        let Self { decoder, budget, is_over, .. } = self;
-        let mut stop = || {
-            *is_over = budget.is_over();
-            *is_over
-        };
-        let makespan = decoder.again(makespan, limit, &mut stop)?;
+        let makespan = self.pass(|decoder, stop| decoder.again(makespan, limit, stop))?;
         self.keep(makespan);
         Some(makespan)
+    }
+
+    /// One pass, counted unless time cut it: so that a run can be repeated by its count.
+    fn pass(
+        &mut self,
+        pass: impl FnOnce(&mut Decoder<'a, P>, &mut dyn FnMut() -> bool) -> Option<i64>,
+    ) -> Option<i64> {
+        let is_first = self.must && self.best == i64::MAX;
+        if !is_first && self.is_done() {
+            return None;
+        }
+        let Self { decoder, budget, is_over, .. } = self;
+        let mut stop = || {
+            *is_over = !is_first && budget.is_over();
+            *is_over
+        };
+        let made = pass(decoder, &mut stop);
+        if !self.is_over {
+            self.count();
+        }
+        made
     }
 
     fn count(&mut self) {

@@ -29,14 +29,32 @@ impl<const W: usize> Slots<W> {
         }
     }
 
+    #[inline]
     fn subtract(&mut self, from: usize, to: usize, need: &[u64]) {
         let stride = self.stride();
+        self.used = self.used.max(to);
+        if W == 1 {
+            let need = need[0];
+            for free in &mut self.free[from..to] {
+                *free -= need;
+            }
+            return;
+        }
         for entry in self.free[from * stride..to * stride].chunks_exact_mut(stride) {
-            for (free, need) in entry.iter_mut().zip(need) {
+            for (free, need) in entry.iter_mut().zip(&need[..stride]) {
                 *free -= need;
             }
         }
-        self.used = self.used.max(to);
+    }
+
+    #[inline]
+    fn fits(&self, at: usize, need: &[u64]) -> bool {
+        if W == 1 {
+            return self.free[at].wrapping_sub(need[0]) & self.guards[0] == self.guards[0];
+        }
+        let stride = self.stride();
+        let entry = &self.free[at * stride..(at + 1) * stride];
+        (0..stride).all(|word| entry[word].wrapping_sub(need[word]) & self.guards[word] == self.guards[word])
     }
 }
 
@@ -78,45 +96,27 @@ impl<const W: usize> Profile for Slots<W> {
 
     #[inline]
     fn find(&mut self, earliest: i64, duration: i64, need: &[u64]) -> i64 {
-        let stride = self.stride();
         let duration = duration as usize;
-        let mut at = earliest as usize;
-        let mut begin = at;
+        let mut begin = earliest as usize;
+        // Ticks from `begin` up to here are known to be free.
+        let mut known = begin;
         loop {
-            if self.free.len() < (begin + duration) * stride {
+            let end = begin + duration;
+            while self.free.len() < end * self.stride() {
                 self.grow(duration);
-                continue;
             }
-            let (full_need, guards) = (&need[..stride], &self.guards[..stride]);
-            let mut is_free = true;
-            for entry in self.free[at * stride..(begin + duration) * stride].chunks_exact(stride) {
-                at += 1;
-                let mut fits = true;
-                for word in 0..stride {
-                    fits &= entry[word].wrapping_sub(full_need[word]) & guards[word] == guards[word];
-                }
-                if !fits {
-                    is_free = false;
-                    break;
-                }
+            // From behind: where a tick is taken, all starts before it are out at once.
+            let taken = if W == 1 {
+                let (need, guards) = (need[0], self.guards[0]);
+                self.free[known..end].iter().rposition(|free| free.wrapping_sub(need) & guards != guards)
+            } else {
+                (0..end - known).rev().find(|at| !self.fits(known + at, need))
+            };
+            match taken {
+                None => return begin as i64,
+                Some(at) => begin = known + at + 1,
             }
-            if is_free {
-                break;
-            }
-            // The tick before `at` is taken: skip what else is.
-            let free = self.free[at * stride..].chunks_exact(stride);
-            for entry in free {
-                let mut fits = true;
-                for word in 0..stride {
-                    fits &= entry[word].wrapping_sub(full_need[word]) & guards[word] == guards[word];
-                }
-                if fits {
-                    break;
-                }
-                at += 1;
-            }
-            begin = at;
+            known = end;
         }
-        begin as i64
     }
 }

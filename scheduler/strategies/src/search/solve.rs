@@ -1,13 +1,15 @@
 //! The phases of a search, one after the other; see the module above.
 
 use super::bounds;
-use super::decode::Profile;
+use super::decode::{LARGE, Profile};
 use super::genetic::{Population, breed, fill};
+use super::lists::{RULES, rule};
 use super::problem::Problem;
 use super::retime::in_seconds;
 use super::run::Run;
 use super::sgs_events::Events;
 use super::sgs_slots::Slots;
+use super::sweep::sweep;
 use super::window::{Windows, search};
 use crate::planning::{Instance, PlanOptions, Schedule};
 use dunnage_core::Budget;
@@ -25,8 +27,6 @@ const POPULATION: usize = 60;
 const NOISE: f64 = 0.3;
 /// Breeding ends after this many schedules.
 const BREED_UNTIL: u64 = 5_000;
-/// Larger instances would spend all their time on the first lists.
-const BREED_MAX: usize = 2_000;
 const WINDOWS: Windows =
     Windows { least: 6, most: 30, threshold: 0.003, patience: 20_000, rough: 0.05, back: 0.5 };
 
@@ -41,7 +41,15 @@ pub fn solve(
     seeds: &[Schedule],
     budget: &mut Budget<'_>,
 ) -> Option<Schedule> {
-    let problem = Problem::of(instance)?;
+    if !Problem::is_for(instance) {
+        return None;
+    }
+    let shortest = seeds.iter().min_by(|a, b| a.makespan.total_cmp(&b.makespan));
+    let is_over = |budget: &mut Budget<'_>| shortest.is_some() && (budget.schedules == 0 || budget.is_over());
+    let problem = if is_over(budget) { None } else { Problem::new(instance, &mut || is_over(budget)) };
+    let Some(problem) = problem else {
+        return shortest.filter(|_| is_over(budget)).map(|seed| Schedule { schedules: 0, ..seed.clone() });
+    };
     let sum: i64 = problem.duration.iter().sum();
     let is_short = sum <= SLOTS_A_TASK * problem.nodes() as i64 && problem.horizon <= SLOTS_MAX;
     let (end, schedules) = match (is_short, problem.packed.words) {
@@ -52,9 +60,13 @@ pub fn solve(
         (false, 2) => improve::<Events<2>>(instance, &problem, options, seeds, budget),
         (false, _) => improve::<Events<0>>(instance, &problem, options, seeds, budget),
     };
-    let mut schedule = in_seconds(instance, &problem, &end);
+    let mut schedule = match shortest {
+        // Time was over before the first schedule was made.
+        Some(seed) if end.is_empty() => seed.clone(),
+        _ => in_seconds(instance, &problem, &end),
+    };
     // Rounding aside the search has begun with the seeds; where it matters they win.
-    if let Some(seed) = seeds.iter().min_by(|a, b| a.makespan.total_cmp(&b.makespan))
+    if let Some(seed) = shortest
         && seed.makespan < schedule.makespan
     {
         schedule = seed.clone();
@@ -72,19 +84,65 @@ fn improve<P: Profile>(
     budget: &mut Budget<'_>,
 ) -> (Vec<i64>, u64) {
     let mut run: Run<'_, '_, P> = Run::new(problem, bounds::cheap(problem), options.seed, budget);
-    let given = lists_of(instance, problem, seeds);
+    run.must = seeds.is_empty();
     let mut population = Population::default();
+    if problem.nodes() >= LARGE {
+        sweep_first(&mut run, instance, seeds, &mut population);
+        search(&mut run, &mut population, WINDOWS);
+        return (run.best_end, run.schedules);
+    }
+    let given = lists_of(instance, problem, seeds);
     fill(&mut run, &mut population, &given, FIRST, NOISE);
     if !run.is_done() {
         let (bound, best) = (run.bound, run.best);
         run.bound = bounds::destructive(problem, bound, best, &mut || run.is_time_over());
     }
-    if problem.nodes() <= BREED_MAX {
-        fill(&mut run, &mut population, &given, POPULATION, NOISE);
-        breed(&mut run, &mut population, BREED_UNTIL);
-    }
+    fill(&mut run, &mut population, &given, POPULATION, NOISE);
+    breed(&mut run, &mut population, BREED_UNTIL);
     search(&mut run, &mut population, WINDOWS);
     (run.best_end, run.schedules)
+}
+
+/// The first schedules of a large instance: the best seed, or one sweep over time for each rule.
+fn sweep_first<P: Profile>(
+    run: &mut Run<'_, '_, P>,
+    instance: &Instance,
+    seeds: &[Schedule],
+    population: &mut Population,
+) {
+    let problem = run.problem;
+    let tasks = instance.tasks() as usize;
+    let best = seeds
+        .iter()
+        .filter(|seed| seed.start.len() == tasks && seed.start.iter().all(|start| start.is_finite()))
+        .min_by(|a, b| a.makespan.total_cmp(&b.makespan));
+    if let Some(seed) = best {
+        let mut start: Vec<i64> = problem
+            .node_of
+            .iter()
+            .map(|node| seed.start.get(*node as usize).map_or(0, |at| problem.ticks(*at)))
+            .collect();
+        // Gathers are no tasks of a seed: each begins when it can.
+        for node in 0..problem.nodes() {
+            for parent in problem.before.row(node) {
+                let parent = *parent as usize;
+                start[node] = start[node].max(start[parent] + problem.duration[parent]);
+            }
+        }
+        run.settle(&start);
+    }
+    for which in 0..RULES {
+        if (run.best < i64::MAX || !run.must) && run.is_done() {
+            break;
+        }
+        let keys = rule(problem, which);
+        let is_first = run.must && run.best == i64::MAX;
+        if let Some(start) = sweep(problem, &keys, &mut || !is_first && run.is_time_over()) {
+            run.settle(&start);
+        }
+    }
+    population.lists.push(Vec::new());
+    population.makespans.push(run.best);
 }
 
 /// The seeds as lists by rising start.

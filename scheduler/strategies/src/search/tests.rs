@@ -297,8 +297,9 @@ fn a_run_that_time_cuts_is_repeated_by_its_count() {
         let cut = solve(&instance, &options, &[], &mut Budget::with_clock(100_000, &mut clock)).unwrap();
         check(&instance, &cut);
         let again = solve(&instance, &options, &[], &mut Budget::of(cut.schedules)).unwrap();
-        assert_eq!(cut, again, "{tasks} tasks, {questions} questions");
-        assert_eq!(again, solve(&instance, &options, &[], &mut Budget::of(cut.schedules)).unwrap());
+        // No `assert_eq`: nobody reads a thousand starts.
+        assert!(cut == again, "{tasks} tasks, {questions} questions");
+        assert!(again == solve(&instance, &options, &[], &mut Budget::of(cut.schedules)).unwrap());
     }
 }
 

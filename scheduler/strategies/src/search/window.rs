@@ -4,7 +4,7 @@
 //!
 //! The best phase once some thousand schedules are made; bad as a start, which it improves slowly.
 
-use super::decode::Profile;
+use super::decode::{LARGE, Profile};
 use super::genetic::Population;
 use super::run::Run;
 
@@ -43,6 +43,7 @@ pub(crate) fn search<P: Profile>(run: &mut Run<'_, '_, P>, population: &mut Popu
     let least = windows.least.min(most);
     let mut shuffle = Shuffle::default();
     let mut next = Vec::with_capacity(nodes);
+    let mut end = Vec::new();
     let mut from = population.best().unwrap_or(0);
     while !run.is_done() {
         let mut current = population.lists[from].clone();
@@ -50,6 +51,13 @@ pub(crate) fn search<P: Profile>(run: &mut Run<'_, '_, P>, population: &mut Popu
         let mut length = population.makespans[from];
         let mut shortest = length;
         let mut since = run.schedules;
+        if nodes >= LARGE {
+            // There is one list, that of the best.
+            run.decoder.end.clone_from(&run.best_end);
+            run.decoder.list(&mut current);
+            run.decoder.list_by_end(&mut by_end);
+            end.clone_from(&run.best_end);
+        }
         while !run.is_done() && run.schedules - since < windows.patience {
             let width = least + run.rng.below(most - least + 1);
             let at = run.rng.below(nodes - width + 1);
@@ -59,6 +67,9 @@ pub(crate) fn search<P: Profile>(run: &mut Run<'_, '_, P>, population: &mut Popu
             let is_back = run.rng.unit() < windows.back;
             next.clone_from(if is_back { &by_end } else { &current });
             shuffle.window(run, &mut next, at, width);
+            if nodes >= LARGE {
+                run.decoder.remember_ends(&end);
+            }
             let made = if is_back {
                 next.reverse();
                 run.evaluate_back(&next, length, rough, limit)
@@ -71,6 +82,9 @@ pub(crate) fn search<P: Profile>(run: &mut Run<'_, '_, P>, population: &mut Popu
             length = makespan;
             run.decoder.list(&mut current);
             run.decoder.list_by_end(&mut by_end);
+            if nodes >= LARGE {
+                end.clone_from(&run.decoder.end);
+            }
             if makespan < shortest {
                 shortest = makespan;
                 since = run.schedules;

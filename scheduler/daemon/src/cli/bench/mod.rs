@@ -1,7 +1,9 @@
 //! `bench`: the laboratory. Public data sets through the same strategies and planners as the daemon's, in
 //! virtual time; anybody can check what comes out.
 
+mod pack;
 mod plan;
+mod replay;
 
 use super::context::Context;
 use super::exit::{Failure, USAGE};
@@ -17,12 +19,30 @@ pub(crate) enum BenchVerb {
         after_help = "Examples:\n  dunnage bench plan --format stg --processors 4 --instance rand*.stg --strategies all\n  dunnage bench plan --format psplib --instance j30*.sm --strategies heft,time-optimised --budget-ms 10\n  dunnage bench plan --format hetero-json --instance layered.json.gz --strategies heft --mean-comm saga\n  dunnage bench plan --format dunnage --devices mock:8xh100 --instance graph.toml --html report.html\n\nExit codes: 0 all schedules are valid, 1 one is not, 2 bad usage or a file that is wrong."
     )]
     Plan(plan::PlanArgs),
+    /// Packing policies on a trace of pods and GPU nodes (openb)
+    #[command(
+        after_help = "Examples:\n  dunnage bench pack --nodes nodes.csv.gz --pods pods.csv.gz --policy fgd,auto --seeds 42-51\n  dunnage bench pack --nodes nodes.csv --pods pods.csv --policy auto --tie fit --node-order random:1 --target 1.3"
+    )]
+    Pack(pack::PackArgs),
+    /// Policies of the queue on a trace of jobs
+    #[command(
+        after_help = "Examples:\n  dunnage bench replay --format tiresias --trace jobs.csv --load 0.6 --error 1.0\n  dunnage bench replay --format gavel --trace jobs.trace --throughputs table.json.gz --load 0.8 --policies default,sjf\n  dunnage bench replay --format journal --trace ~/.local/state/dunnage --times learned"
+    )]
+    Replay(replay::ReplayArgs),
 }
 
 pub(crate) fn bench(context: &Context, what: BenchVerb) -> Result<i32, Failure> {
     match what {
         BenchVerb::Plan(args) => plan::plan(context, &args),
+        BenchVerb::Pack(args) => pack::pack(context, &args),
+        BenchVerb::Replay(args) => replay::run(context, &args),
     }
+}
+
+/// Writes a file that the user named.
+fn write(path: &std::path::Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text)
+        .map_err(|error| Failure::new(USAGE, format!("cannot write `{}`: {error}", path.display())))
 }
 
 /// CPU seconds of this thread.

@@ -116,7 +116,7 @@ pub(crate) fn plan(context: &Context, args: &PlanArgs) -> Result<i32, Failure> {
     let mut progress = Progress::new(context, cases.len() * strategies.len());
     let mut invalid = None;
     for case in &cases {
-        let lower_bound = bench_plan::lower_bound(&case.instance);
+        let lower_bound = dunnage_strategies::planning::lower_bound(&case.instance);
         bench.begin(case);
         for strategy in &strategies {
             progress.step(&case.name, strategy);

@@ -3,6 +3,7 @@
 //! Standings, then a matrix of instances and strategies, then Gantt charts of the first instances, each
 //! chart of an instance on the same axis. Texts come from files of others, so every one is escaped.
 
+use super::page::{TAIL, escape, head, ticks};
 use super::summary::{best, ratio};
 use super::text::{percentage, time};
 use super::{Chart, PlanBench, PlanRow, standings};
@@ -17,31 +18,22 @@ const LANES_MAX: usize = 64;
 
 /// The size of a chart, in its own units.
 const WIDTH: f64 = 1000.0;
-const LABEL: f64 = 92.0;
 const LANE: f64 = 18.0;
 const AXIS: f64 = 22.0;
 
-const STYLE: &str = include_str!("page.css");
-
 /// The report of `bench plan`.
 pub(crate) fn plan(bench: &PlanBench) -> String {
-    let mut out = String::with_capacity(64 * 1024);
-    let instances = bench.begins.len();
+    let instances = bench.begins.len() as u64;
     let format = bench.rows.first().map_or("", |row| row.format);
-    let _ = write!(
-        out,
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>dunnage bench plan</title>\n<style>{STYLE}</style></head>\n<body><main>\n\
-         <h1>Strategies compared</h1>\n<p class=\"lead\">{} of the format {}, each schedule judged by a \
-         checker that knows the file alone.</p>\n",
-        escape(&format::counted(instances as u64, "instance")),
-        escape(format)
+    let lead = format!(
+        "{} of the format {format}, each schedule judged by a checker that knows the file alone.",
+        format::counted(instances, "instance")
     );
+    let mut out = head("dunnage bench plan", "Strategies compared", &lead);
     standing_table(&mut out, bench);
     matrix(&mut out, bench);
     charts(&mut out, bench);
-    out.push_str("</main></body></html>\n");
+    out.push_str(TAIL);
     out
 }
 
@@ -87,8 +79,8 @@ fn standing_table(out: &mut String, bench: &PlanBench) {
 fn matrix(out: &mut String, bench: &PlanBench) {
     let order: Vec<String> = standings(bench).into_iter().map(|standing| standing.strategy).collect();
     out.push_str(
-        "<section><h2>Makespans</h2><p>The darker, the further from the best of the row; a dot marks the \
-         best, a ring what meets the lower bound.</p><div class=\"scroll tall\"><table class=\"matrix\"><thead><tr><th>instance</th>\
+        "<section><h2>Makespans</h2><p>The stronger the colour, the further from the best of the row; a dot \
+         marks the best, a ring what meets the lower bound.</p><div class=\"scroll tall\"><table class=\"matrix\"><thead><tr><th>instance</th>\
          <th>tasks</th><th>bound</th>",
     );
     for strategy in &order {
@@ -185,12 +177,21 @@ fn charts(out: &mut String, bench: &PlanBench) {
             escape(short(&bench.rows[*begin].instance)),
             escape(&format::counted(bench.rows[*begin].tasks.into(), "task"))
         );
+        // Schedules that are the same are drawn once.
+        let mut groups: Vec<(&Chart, Vec<&str>)> = Vec::new();
         for chart in here {
+            let strategy = bench.rows[chart.row].strategy.as_str();
+            match groups.iter_mut().find(|(known, _)| known.bars == chart.bars) {
+                Some((_, strategies)) => strategies.push(strategy),
+                None => groups.push((chart, vec![strategy])),
+            }
+        }
+        for (chart, strategies) in groups {
             let row = &bench.rows[chart.row];
             let _ = writeln!(
                 out,
                 "<figure><figcaption><b>{}</b> makespan {}{}</figcaption>",
-                escape(&row.strategy),
+                escape(&strategies.join(", ")),
                 escape(&time(row.makespan)),
                 if row.valid { "" } else { " <b class=\"bad\">not valid</b>" }
             );
@@ -208,11 +209,12 @@ fn charts(out: &mut String, bench: &PlanBench) {
 fn gantt(out: &mut String, chart: &Chart, span: f64, bound: f64) {
     let lanes = chart.lanes.len().clamp(1, LANES_MAX);
     let height = lanes as f64 * LANE + AXIS;
-    let scale = if span > 0.0 { (WIDTH - LABEL - 8.0) / span } else { 0.0 };
+    let label = if chart.lanes.iter().all(String::is_empty) { 8.0 } else { 92.0 };
+    let scale = if span > 0.0 { (WIDTH - label - 8.0) / span } else { 0.0 };
     let _ = write!(out, "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"Gantt chart\">");
     let plot = lanes as f64 * LANE;
     for tick in ticks(span) {
-        let x = LABEL + tick * scale;
+        let x = label + tick * scale;
         let _ = write!(
             out,
             "<path class=\"grid\" d=\"M{x:.1} 0V{plot}\"/><text class=\"tick\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
@@ -224,9 +226,9 @@ fn gantt(out: &mut String, chart: &Chart, span: f64, bound: f64) {
         let y = at as f64 * LANE;
         let _ = write!(
             out,
-            "<path class=\"lane\" d=\"M{LABEL} {:.1}H{WIDTH}\"/><text class=\"name\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+            "<path class=\"lane\" d=\"M{label} {:.1}H{WIDTH}\"/><text class=\"name\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
             y + LANE,
-            LABEL - 8.0,
+            label - 8.0,
             y + LANE - 5.0,
             escape(name)
         );
@@ -237,7 +239,7 @@ fn gantt(out: &mut String, chart: &Chart, span: f64, bound: f64) {
             hidden += 1;
             continue;
         }
-        let (x, wide) = (LABEL + start * scale, ((end - start) * scale).max(0.4));
+        let (x, wide) = (label + start * scale, ((end - start) * scale).max(0.4));
         let y = f64::from(*lane) * LANE + 2.0;
         let _ = write!(
             out,
@@ -259,7 +261,7 @@ fn gantt(out: &mut String, chart: &Chart, span: f64, bound: f64) {
             );
         }
     }
-    let x = LABEL + bound * scale;
+    let x = label + bound * scale;
     let _ = write!(
         out,
         "<path class=\"bound\" d=\"M{x:.1} 0V{plot}\"><title>no schedule is shorter than this</title></path></svg>"
@@ -267,18 +269,6 @@ fn gantt(out: &mut String, chart: &Chart, span: f64, bound: f64) {
     if hidden > 0 {
         let _ = write!(out, "<p>+{hidden} tasks on further lanes</p>");
     }
-}
-
-/// Five to ten round times from 0 to a span.
-fn ticks(span: f64) -> Vec<f64> {
-    if !span.is_normal() || span <= 0.0 {
-        return Vec::new();
-    }
-    let rough = span / 8.0;
-    let magnitude = 10_f64.powf(rough.log10().floor());
-    let step =
-        [1.0, 2.0, 5.0, 10.0].into_iter().map(|f| f * magnitude).find(|step| *step >= rough).unwrap_or(span);
-    (0..=10).map(|at| f64::from(at) * step).filter(|tick| *tick <= span).collect()
 }
 
 /// One of eight colours: tasks of one family, such as `blast_3` and `blast_4`, have the same.
@@ -292,41 +282,4 @@ fn colour(task: &str) -> u32 {
 /// The file's name without its folders.
 fn short(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
-}
-
-/// Text that cannot be markup.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_text_becomes_markup() {
-        assert_eq!(escape("<b a='\"&\u{1b}"), "&lt;b a=&#39;&quot;&amp;\u{fffd}");
-    }
-
-    #[test]
-    fn ticks_are_round_and_few() {
-        assert_eq!(ticks(100.0), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
-        for span in [1e-9, 0.3, 7.0, 43.0, 1e12] {
-            let ticks = ticks(span);
-            assert!((4..=11).contains(&ticks.len()), "{span}: {ticks:?}");
-        }
-        assert!(ticks(0.0).is_empty() && ticks(f64::NAN).is_empty());
-    }
 }

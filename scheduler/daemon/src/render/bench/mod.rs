@@ -1,11 +1,16 @@
 //! Reports of the laboratory: rows for `--json`, tables for people, a page with charts.
 
 mod html;
+mod pack;
+mod page;
+mod replay;
 mod summary;
 mod text;
 
 pub(crate) use html::plan as plan_html;
-pub(crate) use summary::{Standing, standings};
+pub(crate) use pack::{PackRow, html as pack_html, text as pack_text};
+pub(crate) use replay::{ReplayDoc, html as replay_html, text as replay_text};
+use summary::{Standing, standings};
 pub(crate) use text::plan as plan_text;
 
 use dunnage_sim::formats::{Case, Machine};
@@ -108,6 +113,36 @@ impl PlanBench {
     }
 }
 
+/// Gives bars of one device that overlap lanes of their own, as many as it takes; returns what the lanes are
+/// called, the first of a device by its name.
+fn side_by_side(bars: &mut [(u32, f64, f64, String)], devices: &[String]) -> Vec<String> {
+    let mut lanes = Vec::new();
+    let mut lane_of = vec![0_u32; bars.len()];
+    for (device, name) in devices.iter().enumerate() {
+        let first = lanes.len();
+        let mut ends: Vec<f64> = Vec::new();
+        for (bar, slot) in bars.iter().zip(&mut lane_of) {
+            if devices.len() > 1 && bar.0 as usize != device {
+                continue;
+            }
+            let lane = ends.iter().position(|end| *end <= bar.1).unwrap_or(ends.len());
+            if lane == ends.len() {
+                ends.push(0.0);
+                lanes.push(if lane == 0 { name.clone() } else { String::new() });
+            }
+            ends[lane] = bar.2;
+            *slot = (first + lane) as u32;
+        }
+        if ends.is_empty() {
+            lanes.push(name.clone());
+        }
+    }
+    for (bar, lane) in bars.iter_mut().zip(lane_of) {
+        bar.0 = lane;
+    }
+    lanes
+}
+
 fn chart(case: &Case, row: usize, schedule: &[Row]) -> Chart {
     let mut bars: Vec<(u32, f64, f64, String)> = schedule
         .iter()
@@ -125,18 +160,11 @@ fn chart(case: &Case, row: usize, schedule: &[Row]) -> Chart {
             let used = bars.iter().map(|bar| bar.0 + 1).max().unwrap_or(0);
             (0..used).map(|at| format!("p{at}")).collect()
         }
-        // Jobs side by side, on as many lines as it takes.
-        Machine::Vector { .. } | Machine::Graph => {
-            let mut ends: Vec<f64> = Vec::new();
-            for bar in &mut bars {
-                let lane = ends.iter().position(|end| *end <= bar.1).unwrap_or(ends.len());
-                if lane == ends.len() {
-                    ends.push(0.0);
-                }
-                ends[lane] = bar.2;
-                bar.0 = lane as u32;
-            }
-            vec![String::new(); ends.len()]
+        Machine::Vector { .. } => side_by_side(&mut bars, &[String::new()]),
+        Machine::Graph => {
+            let devices: Vec<String> =
+                case.instance.devices.iter().map(|device| device.name.clone()).collect();
+            side_by_side(&mut bars, &devices)
         }
     };
     Chart { row, lanes, bars }
