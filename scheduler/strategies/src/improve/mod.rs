@@ -1,6 +1,6 @@
 //! Improving plans: from the schedules of the list rules to better ones within a budget, for a general
 //! instance: several modes for a task, a vector of resources, transfers, gathers, times at which tasks may
-//! start, and what others hold.
+//! start, what others hold, and values that take up memory while they are needed.
 //!
 //! Never worse than any rule that was made. The same instance, options and number of schedules give the
 //! same schedule: all phases are counted in schedules and in nodes decoded, and a clock only cuts.
