@@ -1,6 +1,6 @@
 //! Improving plans: from the schedules of the list rules to better ones within a budget, for a general
 //! instance: several modes for a task, a vector of resources, transfers, gathers, times at which tasks may
-//! start, and what others hold.
+//! start, what others hold, and values that take up memory while they are needed.
 //!
 //! Never worse than any rule that was made. The same instance, options and number of schedules give the
 //! same schedule: all phases are counted in schedules and in nodes decoded, and a clock only cuts.
@@ -11,6 +11,7 @@ mod encoding;
 mod insertion;
 mod justify;
 mod lifetimes;
+mod line;
 mod moves;
 mod objective;
 mod portfolio;
@@ -29,7 +30,7 @@ use encoding::Net;
 pub(crate) use objective::Goal;
 use objective::{Objective, Parts, parts};
 use portfolio::Portfolio;
-use search::{Meter, Solution, Walk};
+use search::{Meter, SGS_WORK, Solution, Walk};
 
 /// Above this many tasks nothing is pushed to the right.
 const TURNED_MAX: u32 = 20_000;
@@ -76,7 +77,7 @@ fn shorten(instance: &Instance, options: &PlanOptions, budget: &mut Budget<'_>) 
     let mut portfolio = Portfolio::new(&net, options, first.as_ref());
     let turns = !net.is_chain && instance.earliest.is_empty() && instance.tasks() <= TURNED_MAX;
     let turned = turns.then(|| justify::reversed(instance));
-    let back = turned.as_ref().map(|turned| Net::new(turned));
+    let back = turned.as_ref().map(Net::new);
     let mut begin = Begin {
         sgs: Sgs::new(&net),
         back: back.as_ref().map(|back| (back, Sgs::new(back))),
@@ -100,10 +101,14 @@ fn shorten(instance: &Instance, options: &PlanOptions, budget: &mut Budget<'_>) 
     let Some(best) = least(&solutions).cloned() else { return Schedule::default() };
     let begun_with = best.value;
 
-    if let Some(first) = first.filter(|_| solutions.len() == 1 && meter.is_over()) {
-        return by_one_rule(first);
+    let is_over = |meter: &mut Meter<'_, '_>| solutions.len() == 1 && meter.is_over();
+    if let Some(first) = first.as_ref().filter(|_| is_over(&mut meter)) {
+        return by_one_rule(first.clone());
     }
     let bound = lower_bound(instance);
+    if let Some(first) = first.as_ref().filter(|_| is_over(&mut meter)) {
+        return by_one_rule(first.clone());
+    }
     let enough = if begin.objective.is_time() { bound * (1.0 + 1e-9) } else { f64::NEG_INFINITY };
     let mut walk = Walk::new(&net, begin.objective, best, options.seed);
     for solution in &solutions {
@@ -171,7 +176,7 @@ impl Begin<'_> {
         from: &Solution,
         meter: &mut Meter<'_, '_>,
     ) {
-        let nodes = net.nodes as usize * 4;
+        let nodes = net.nodes as usize * SGS_WORK;
         if !meter.take(nodes) {
             return;
         }

@@ -136,8 +136,13 @@ const HEAT_LAST: f64 = 0.007;
 /// The share of moves that put a task of a chain where it is estimated to go best.
 const INFORMED: f64 = 0.45;
 
-/// Steps of the first round; each is twice as long as the one before.
-const FIRST_ROUND: u64 = 2048;
+/// Nodes that are decoded in the first round, about, and its steps at least and at most; each round is twice
+/// as long as the one before.
+const FIRST_ROUND: u64 = 1 << 20;
+const FIRST_STEPS: (u64, u64) = (32, 2048);
+
+/// What a node of the serial scheme with insertion costs in nodes of a chain.
+pub(crate) const SGS_WORK: usize = 16;
 
 /// The walk from one solution to the next.
 pub(crate) struct Walk<'n, 'i> {
@@ -199,12 +204,10 @@ impl<'n, 'i> Walk<'n, 'i> {
             Decoder::Chain(chain) => {
                 chain.load(self.net, &self.order.list);
             }
-            Decoder::Sgs(sgs) => {
-                sgs.start.copy_from_slice(&self.best.start);
-                sgs.end.copy_from_slice(&self.best.end);
-            }
+            Decoder::Sgs(sgs) => sgs.load(self.net, &mut self.order.list),
         }
-        self.value = self.best.value;
+        let (start, end) = self.times();
+        self.value = self.objective.value(self.net, &self.order.list, start, end);
         self.critical_is_known = false;
         self.tails_are_known = false;
         self.keep_if_best();
@@ -252,7 +255,8 @@ impl<'n, 'i> Walk<'n, 'i> {
         meter: &mut Meter<'_, '_>,
         between: &mut dyn FnMut(&mut Self, &mut Meter<'_, '_>),
     ) {
-        let mut length = FIRST_ROUND;
+        let nodes = u64::from(self.net.nodes) * if self.net.is_chain { 1 } else { SGS_WORK as u64 };
+        let mut length = (FIRST_ROUND / nodes.max(1)).clamp(FIRST_STEPS.0, FIRST_STEPS.1);
         let mut heat = HEAT_STEP;
         while self.best.value > enough && self.round(length, heat.min(HEAT_MOST), enough, meter) {
             self.restart();
@@ -283,7 +287,7 @@ impl<'n, 'i> Walk<'n, 'i> {
     fn work(&self) -> usize {
         match &self.decoder {
             Decoder::Chain(chain) => chain.work(),
-            Decoder::Sgs(_) => self.net.nodes as usize * 4,
+            Decoder::Sgs(_) => self.net.nodes as usize * SGS_WORK,
         }
     }
 
@@ -339,9 +343,8 @@ impl<'n, 'i> Walk<'n, 'i> {
                 chain.run(self.net, &self.order.list, change.first, bound, screen)
             }
             Decoder::Sgs(sgs) => {
-                std::mem::swap(&mut sgs.start, &mut sgs.kept.0);
-                std::mem::swap(&mut sgs.end, &mut sgs.kept.1);
-                sgs.run(self.net, &mut self.order.list, Choose::No, bound, &mut || meter.is_over())
+                let list = &mut self.order.list;
+                sgs.run_from(self.net, list, change.first, bound, &mut || meter.is_over())
             }
         };
         let value = if self.objective.is_time() || makespan == f64::INFINITY {
@@ -351,8 +354,9 @@ impl<'n, 'i> Walk<'n, 'i> {
             self.objective.value(self.net, &self.order.list, start, end)
         };
         if value < limit {
-            if let Decoder::Chain(chain) = &mut self.decoder {
-                chain.accept(&self.order.list);
+            match &mut self.decoder {
+                Decoder::Chain(chain) => chain.accept(&self.order.list),
+                Decoder::Sgs(sgs) => sgs.accept(change.first),
             }
             self.value = value;
             self.critical_is_known = false;
@@ -363,10 +367,7 @@ impl<'n, 'i> Walk<'n, 'i> {
         } else {
             match &mut self.decoder {
                 Decoder::Chain(chain) => chain.reject(&self.order.list),
-                Decoder::Sgs(sgs) => {
-                    std::mem::swap(&mut sgs.start, &mut sgs.kept.0);
-                    std::mem::swap(&mut sgs.end, &mut sgs.kept.1);
-                }
+                Decoder::Sgs(sgs) => sgs.reject(self.net, &change.modes),
             }
             self.order.undo(&change);
             if let Decoder::Chain(chain) = &mut self.decoder {

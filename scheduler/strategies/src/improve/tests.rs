@@ -358,6 +358,40 @@ fn the_least_money_and_the_least_joules_are_spent() {
 }
 
 #[test]
+fn one_way_to_run_is_searched_by_order_alone() {
+    for seed in 0..4 {
+        let shape = Shape { tasks: 40, gathers: true, vector: true, held: seed % 2 == 1, moving: false };
+        let mut instance = random(seed, shape);
+        for kind in &mut instance.kinds {
+            kind.modes.truncate(1);
+        }
+        let found = plan(&instance, 500);
+        check(&instance, &found);
+        assert!(found.why.contains("rules"), "{}", found.why);
+        for rule in RULES {
+            let planner = schedule_planner(rule).unwrap();
+            let by_rule = planner.schedule(&instance, &PlanOptions::default(), &mut Budget::of(0));
+            assert!(found.makespan <= by_rule.makespan * (1.0 + 1e-9), "{rule}");
+        }
+    }
+}
+
+#[test]
+fn reasons_are_in_words() {
+    let shape = Shape { tasks: 30, gathers: false, vector: false, held: false, moving: true };
+    let instance = random(1, shape);
+    let found = plan(&instance, 2000);
+    assert!(found.why.starts_with("best of 9 rules was "), "{}", found.why);
+    assert!(found.why.contains("search improved it by "), "{}", found.why);
+    assert!(found.why.contains(" above the least possible"), "{}", found.why);
+    let options = PlanOptions { seed: 5, ..PlanOptions::default() };
+    let cheap = CostOptimised.schedule(&instance, &options, &mut Budget::of(50));
+    assert!(cheap.why.starts_with("each task in its cheapest ways"), "{}", cheap.why);
+    let auto = schedule_planner("auto").unwrap().schedule(&instance, &options, &mut Budget::of(2000));
+    assert!(auto.why.starts_with("time-optimised: best of 9 rules"), "{}", auto.why);
+}
+
+#[test]
 fn money_within_a_hundredth_does_not_cost_time() {
     // Eight alike tasks, two processors of which one costs a thousandth more: both are used.
     let mode = |device: u32, price: f64| Mode {
