@@ -4,10 +4,10 @@
 mod core_support;
 
 use core_support::{F, Scenario, build, cores, f, gpu, gpus, scenario, spec};
-use dunnage_core::Scheduler;
+use dunnage_core::{Rng, Scheduler};
 use dunnage_model::{
     AttemptId, Basis, Bytes, Cause, DeviceId, DeviceKind, DeviceSample, Event, GraphId, GraphSpec, Health,
-    MemoryPlace, MilliCores, NodeId, NodeSpec, Owner, Span, Submission, Time, Usage,
+    MemoryPlace, MilliCores, NodeId, NodeSpec, Owner, Span, Submission, Time, Tolerance, Usage,
 };
 use std::sync::Arc;
 
@@ -351,6 +351,35 @@ fn a_replay_makes_the_same_reservations_whatever_was_learned_since() {
 }
 
 #[test]
+fn a_graph_that_is_told_of_again_teaches_nothing() {
+    let mut s = scenario(cores(1));
+    let graph = s.submit(one("g"));
+    let attempt = s.attempt("a");
+    let (placed_at, placement) = (s.now, s.placement("a").clone());
+    s.ran("a", 500, peak(1));
+    let ended_at = s.now;
+    s.pass(Span::secs(9));
+    let before = format!("{:?}", s.scheduler.estimates().summary());
+    let samples = |s: &Scenario| s.scheduler.explain(graph.task(0)).unwrap().options[0].estimate.samples;
+    assert_eq!(samples(&s), 1);
+    s.scheduler.forget(graph);
+    let submission = Submission {
+        id: graph,
+        graph: build(one("g")),
+        owner: Owner(1000),
+        seed: 1,
+        held: false,
+        sealed: true,
+        trace: None,
+    };
+    s.scheduler.replay(placed_at, Event::Submitted(Box::new(submission)));
+    s.scheduler.replay(placed_at, Event::Placed { attempt, placement: Box::new(placement) });
+    s.scheduler.replay(ended_at, Event::Finished { attempt, usage: peak(1) });
+    assert_eq!(samples(&s), 1);
+    assert_eq!(format!("{:?}", s.scheduler.estimates().summary()), before);
+}
+
+#[test]
 fn a_host_sample_without_a_measurement_changes_nothing() {
     let mut s = scenario(NodeSpec::new(2, Bytes::gib(4)));
     s.foreign(3);
@@ -359,4 +388,59 @@ fn a_host_sample_without_a_measurement_changes_nothing() {
     let graph = s.submit(spec([f("a").memory(Bytes::gib(2))]));
     assert_eq!(s.running(), [""; 0]);
     assert!(s.why(graph, "a").contains("3 GiB used by processes that are not ours"));
+}
+
+// ---- anything at all
+
+/// Random stories: the books are right after every event (the scenario sees to it), nothing is started into
+/// RAM that is not there, and as soon as others leave, everything ends.
+#[test]
+fn no_story_starts_a_task_into_memory_that_is_not_there() {
+    for seed in 0..40 {
+        let mut rng = Rng::new(seed);
+        let mut s = scenario(cores(8));
+        for _ in 0..120 {
+            let really_free = |s: &Scenario| {
+                s.scheduler
+                    .ledger()
+                    .node(NodeId::LOCAL)
+                    .map_or(0, dunnage_core::NodeLedger::memory_really_free)
+            };
+            let open: Vec<AttemptId> = s.open.keys().copied().collect();
+            let some = open.get(rng.below(open.len())).copied();
+            match (rng.below(6), some) {
+                (0, _) => {
+                    let n = rng.below(4);
+                    let one = f(&format!("f{n}-{{i}}")).times("i", 1 + rng.below(5) as u32);
+                    let one = if n == 0 { one.memory(Bytes::gib(1 + rng.below(6) as u64)) } else { one };
+                    s.submit(GraphSpec { tolerance: Tolerance::Tolerant, ..spec([one]) });
+                }
+                (1, _) => s.foreign(rng.below(15) as u64),
+                (2, Some(attempt)) => {
+                    let by = vec![(attempt, Bytes::mib(rng.below(9000) as u64))];
+                    s.event(Event::MemoryUsed { device: HOST, by });
+                }
+                (3, Some(attempt)) => {
+                    let mut failure = core_support::failure(Cause::OutOfMemory);
+                    failure.place = Some(MemoryPlace::Host);
+                    s.open.remove(&attempt);
+                    let usage = peak(rng.below(30) as u64);
+                    s.event(Event::Failed { attempt, failure: Box::new(failure), usage });
+                }
+                (_, Some(attempt)) => {
+                    s.pass(Span(rng.below(5_000_000) as u64));
+                    s.open.remove(&attempt);
+                    s.event(Event::Finished { attempt, usage: peak(rng.below(9) as u64) });
+                }
+                (_, None) => {}
+            }
+            let new = s.open.iter().filter(|(attempt, _)| !open.contains(attempt));
+            if new.clone().any(|(_, placement)| placement.memory > Bytes::ZERO) {
+                assert!(really_free(&s) >= 0, "seed {seed}: {} bytes", really_free(&s));
+            }
+        }
+        s.foreign(0);
+        s.finish();
+        assert!(s.scheduler.graphs().all(|run| run.ended.is_some()), "seed {seed}");
+    }
 }

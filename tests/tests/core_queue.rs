@@ -149,9 +149,10 @@ fn what_is_gone_by_then_may_overtake_a_reservation_and_what_is_not_may_not() {
     assert_eq!(s.scheduler.reserved().map(|(_, at)| at), Some(Time::ZERO.after(Span::secs(100))));
     s.submit(job("long", 2, 200));
     assert_eq!(s.running(), ["running"]);
-    s.submit(job("short", 2, 100));
+    // Of what is only declared, twice as much is thought possible.
+    s.submit(job("short", 2, 50));
     assert_eq!(s.running(), ["running", "short"]);
-    s.pass(Span::secs(100));
+    s.pass(Span::secs(50));
     s.ok("short");
     assert_eq!(s.running(), ["running"], "it would end after the reserved start");
     assert_eq!(next(&mut s, "running"), ["large"]);
@@ -295,7 +296,9 @@ fn simulate_unchecked<W: Workload>(jobs: &[Job], policy: Policy, workload: W) ->
 }
 
 fn simulate_with<W: Workload>(jobs: &[Job], policy: Policy, workload: W, check: bool) -> Ran {
-    let scheduler = Scheduler::new(dunnage_strategies::strategies()).with_policy(policy);
+    let mut scheduler = Scheduler::new(dunnage_strategies::strategies()).with_policy(policy);
+    // All jobs run the same function: what is expected of each is what it declares.
+    scheduler.estimates_mut().freeze();
     let mut simulation = Simulation::new(scheduler, workload, check);
     simulation.at(Time::ZERO, Event::NodeSeen(Arc::new(machine())));
     for (n, job) in jobs.iter().enumerate() {
@@ -326,7 +329,7 @@ fn simulate_with<W: Workload>(jobs: &[Job], policy: Policy, workload: W, check: 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Everything runs, the books are right after each event, and the same story gives the same decisions.
     #[test]

@@ -10,7 +10,7 @@ use crate::scheduler::Scheduler;
 use crate::timers::Timer;
 use dunnage_model::{
     AttemptId, Bytes, Cause, Decision, DeviceId, EndReason, Event, Failure, GpuRequest, GraphId, Health,
-    Need, Placement, Running, Span, Submission, TaskState, Usage,
+    Need, Order, Placement, Running, Span, Submission, TaskState, Usage,
 };
 
 /// At most this many quantities of one task are kept: their names come from the task itself.
@@ -62,6 +62,10 @@ impl Scheduler {
                     Health::Lost { .. } => true,
                     Health::Ok | Health::Unknown { .. } | Health::Drained => false,
                 };
+                if self.queue.looks_at_samples() {
+                    // What was set aside for what the last one said is looked at again.
+                    self.given_up += 1;
+                }
                 let health = sample.health.clone();
                 let before = self.ledger.note_sample(self.now, *sample, foreign);
                 if before.as_ref().is_some_and(|before| {
@@ -161,7 +165,9 @@ impl Scheduler {
         if run.ended.is_some() || run.held || run.stop.is_some() {
             return;
         }
-        let wants = self.strategies[run.strategy].needs_plan(&run.graph) && run.plan().is_none();
+        // A plan is an order of its own: it would keep tasks back that the others start.
+        let by_plan = matches!(run.graph.settings.order, Order::Dag | Order::ResourceAware);
+        let wants = by_plan && self.strategies[run.strategy].needs_plan(&run.graph) && run.plan().is_none();
         if wants {
             let Some((run, mut parts)) = self.run_and_parts(id, out) else { return };
             run.dequeue_all(&mut parts);
@@ -240,6 +246,7 @@ impl Scheduler {
         let record = slot.record();
         record.last_attempt = id.attempt.0;
         record.placed_at = Some(now);
+        record.band = None;
         record.started_at = None;
         record.ended_at = None;
         if run.started_at.is_none() {
@@ -259,7 +266,6 @@ impl Scheduler {
             run.waits_since = now;
             run.slots[task as usize].record().placement = Some(placement);
         }
-        self.watch_band(id, false);
     }
 
     fn started(&mut self, id: AttemptId) {
@@ -282,7 +288,6 @@ impl Scheduler {
     fn take_result(&mut self, id: AttemptId, usage: Usage) -> Option<Box<Running>> {
         let now = self.now;
         self.ledger.release(id);
-        self.watch_band(id, true);
         if let Some(run) = self.graphs.get(&id.task.graph)
             && run.is_current(id.task.index, id.attempt)
             && let Some(timeout) = run.graph.function(id.task.index).timeout
@@ -302,6 +307,9 @@ impl Scheduler {
         let record = slot.record();
         record.usage = usage;
         record.ended_at = Some(now);
+        if let (Some(band), Some(placed)) = (record.band, record.placed_at) {
+            self.timers.clear(placed.after(band.high), Timer::Overrun(id));
+        }
         match &slot.state {
             TaskState::Running(running) => {
                 let Policy { half_life, gpu_weight, .. } = self.policy;
@@ -342,7 +350,9 @@ impl Scheduler {
         record.spent.losses_in_a_row = 0;
         run.settle(id.task.index, TaskState::Succeeded, &mut parts);
         run.unpark(id.task.index, &mut parts);
-        if !self.ended_within_band(&running) {
+        let took = parts.now.since(running.placed_at);
+        let band = run.slots[id.task.index as usize].record.as_ref().and_then(|record| record.band);
+        if band.is_some_and(|band| !band.holds(took)) {
             self.want_newer_plan(id.task.graph, out);
         }
         self.conclude(id.task.graph, out);

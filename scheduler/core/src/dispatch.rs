@@ -65,16 +65,15 @@ impl Scheduler {
     fn help_the_starving(&mut self, out: &mut Vec<Decision>) {
         let Some(guard) = self.policy.guard else { return };
         let bound = self.load.bound(guard, self.now);
+        // Since when the starving wait.
+        let Some(before) = self.now.0.checked_sub(bound.0).map(Time) else { return };
         for _ in 0..HELPED_MAX {
             if self.ledger.holdings().len() >= RUNNING_MAX {
                 return;
             }
             let graphs = &self.graphs;
             let since = |graph| graphs.get(&graph).map_or(Time::ZERO, |run| run.waits_since);
-            let Some((since, key, class)) = self.queue.oldest(since) else { return };
-            if self.now.since(since) <= bound {
-                return;
-            }
+            let Some((key, class)) = self.queue.oldest(before, since) else { return };
             match self.offer(key, class, out) {
                 Offer::Taken => {}
                 Offer::DoesNotFit if self.reserve_for(key, class, true) => return self.queue.block(class),
@@ -118,16 +117,23 @@ impl Scheduler {
         if options.is_empty() {
             return Offer::DoesNotFit;
         }
+        self.really_free(id.graph, id.index, &mut options);
         self.beside_reservation(id.graph, id.index, &mut options);
         let Some(placement) = self.propose(id.graph, id.index, &options) else {
             return Offer::WantsAnother;
         };
+        let estimate = options.iter().find(|option| {
+            option.variant == placement.variant
+                && option.node == placement.node
+                && option.gpus.iter().eq(placement.gpus.iter().map(|grant| &grant.device))
+        });
+        let estimate = estimate.map(|option| option.estimate).unwrap_or_default();
         if let Some(kept) = &mut self.reservation {
             if kept.task() == id {
                 self.reservation = None;
                 self.given_up += 1;
             } else {
-                kept.note(self.now, &placement, placement.predicted);
+                kept.note(self.now, &placement, estimate.high.or(estimate.duration));
             }
         }
         let Some(run) = self.graphs.get_mut(&id.graph) else { return Offer::Taken };
@@ -141,6 +147,7 @@ impl Scheduler {
         let last = run.slots[id.index as usize].record.as_ref().map_or(0, |record| record.last_attempt);
         let attempt = id.attempt(Attempt(last).next());
         self.placed(attempt, placement.clone(), out);
+        self.watch_band(attempt, &estimate);
         out.push(Decision::Start { attempt, placement: Box::new(placement) });
         Offer::Taken
     }
@@ -193,6 +200,7 @@ impl Scheduler {
         let Some(run) = self.graphs.get(&graph) else { return Vec::new() };
         let function = run.graph.function(task);
         let pinned = function.extras.as_ref().and_then(|extras| extras.node.as_deref());
+        let inputs = crate::transfer::inputs(run, task);
         let mut options = Vec::new();
         for variant in 0..function.variants.len() as u8 {
             for node in self.ledger.nodes() {
@@ -210,7 +218,8 @@ impl Scheduler {
                         _ => self.estimates.predict(&run.graph, task, variant, class),
                     };
                     known = Some((class, estimate));
-                    options.push(Proposal { variant, node: node.spec.id, gpus, estimate, transfer_s: 0.0 });
+                    let transfer_s = crate::transfer::seconds(inputs, &node.spec, !gpus.is_empty());
+                    options.push(Proposal { variant, node: node.spec.id, gpus, estimate, transfer_s });
                 }
             }
         }

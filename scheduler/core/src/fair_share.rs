@@ -46,9 +46,8 @@ impl FairShare {
         half_life: Span,
         gpu: f64,
     ) {
-        let weight = weight(held, gpu);
-        self.charge(owner, -weight, placed, placed.after(expected(held)), half_life);
-        self.charge(owner, weight, placed, now, half_life);
+        // What was charged too little; less than nothing where it was too much.
+        self.charge(owner, weight(held, gpu), placed.after(expected(held)), now, half_life);
     }
 
     fn charge(&mut self, owner: Owner, weight: f64, from: Time, until: Time, half_life: Span) {

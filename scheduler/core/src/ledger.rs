@@ -347,6 +347,30 @@ fn fits(spec: &GpuSpec, fit: &GpuFit) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Sets of this many of these GPUs: those that follow each other by number, within a NUMA node as far as
+/// it has them, and with the same memory as far as there are such; each set and the list by device.
+fn neighbours(spec: &NodeSpec, free: &[DeviceId], count: usize) -> Vec<Vec<DeviceId>> {
+    if count == 0 || free.len() < count {
+        return Vec::new();
+    }
+    let numa = |device: &DeviceId| spec.gpu(*device).and_then(|gpu| gpu.numa_node);
+    let memory = |device: &DeviceId| spec.gpu(*device).map(|gpu| gpu.memory);
+    let mut by_numa = free.to_vec();
+    by_numa.sort_by_key(|device| (numa(device), *device));
+    let mut by_memory = free.to_vec();
+    by_memory.sort_by_key(|device| (memory(device), numa(device), *device));
+    let mut sets: Vec<Vec<DeviceId>> = Vec::new();
+    for order in [free, &by_numa, &by_memory] {
+        sets.extend(order.windows(count).map(<[DeviceId]>::to_vec));
+    }
+    for set in &mut sets {
+        set.sort_unstable();
+    }
+    sets.sort_unstable();
+    sets.dedup();
+    sets
+}
+
 impl Ledger {
     /// All nodes, by number.
     pub fn nodes(&self) -> impl Iterator<Item = &NodeLedger> {
@@ -500,7 +524,9 @@ impl Ledger {
             && node.gpus.iter().zip(&node.spec.gpus).filter(|(gpu, spec)| able(gpu, spec)).count() >= count
     }
 
-    /// The ways to place a request on a node now: for each GPU that would do, or without one.
+    /// The ways to place a request on a node now: for each GPU that would do, or without one. Where several are
+    /// asked for, not every set of them, but sets that lie together (see `neighbours`): at most three for
+    /// each GPU, ordered by device.
     pub fn options(&self, request: &Request, node: NodeId) -> Vec<Vec<DeviceId>> {
         let Some(ledger) = self.nodes.get(&node) else { return Vec::new() };
         if ledger.check_host(request).is_err() {
@@ -512,12 +538,7 @@ impl Ledger {
                 ledger.gpus_for(&request.gpu).into_iter().map(|device| vec![device]).collect()
             }
             GpuRequest::Whole { count, .. } => {
-                let mut free = ledger.gpus_for(&request.gpu);
-                if free.len() < usize::from(*count) {
-                    return Vec::new();
-                }
-                free.truncate(usize::from(*count));
-                vec![free]
+                neighbours(&ledger.spec, &ledger.gpus_for(&request.gpu), usize::from(*count))
             }
         }
     }
@@ -806,5 +827,71 @@ impl Ledger {
                     .zip(&node.spec.gpus)
                     .any(|(gpu, spec)| gpu.memory_held > spec.memory.0 as i64)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn four_gpus(change: impl Fn(&mut Vec<GpuSpec>)) -> Ledger {
+        let mut spec = NodeSpec::new(8, Bytes::gib(64));
+        for _ in 0..4 {
+            spec = spec.with_gpu("gpu", Bytes::gib(80), (9, 0));
+        }
+        change(&mut spec.gpus);
+        let mut ledger = Ledger::default();
+        ledger.add_node(Arc::new(spec));
+        ledger
+    }
+
+    fn sets(ledger: &Ledger, count: u16) -> Vec<Vec<u16>> {
+        let gpu = GpuRequest::Whole { count, memory: Bytes::ZERO, fit: GpuFit::default() };
+        let request =
+            Request { cpus: MilliCores::cores(1), memory: Bytes::ZERO, gpu, custom: Box::default() };
+        let options = ledger.options(&request, NodeId::LOCAL);
+        options.iter().map(|set| set.iter().map(|device| device.local).collect()).collect()
+    }
+
+    #[test]
+    fn several_gpus_are_offered_in_sets_that_lie_together() {
+        let alike = four_gpus(|_| {});
+        assert_eq!(sets(&alike, 2), [[1, 2], [2, 3], [3, 4]]);
+        assert_eq!(sets(&alike, 4), [[1, 2, 3, 4]]);
+        assert!(sets(&alike, 5).is_empty());
+        // NUMA nodes in turn: the pairs of each are among the sets.
+        let crossed = four_gpus(|gpus| {
+            for gpu in gpus.iter_mut() {
+                gpu.numa_node = Some(gpu.device.local % 2);
+            }
+        });
+        let pairs = sets(&crossed, 2);
+        assert!(pairs.contains(&vec![1, 3]) && pairs.contains(&vec![2, 4]), "{pairs:?}");
+        // Two of a larger kind: that pair and the pair of the others.
+        let mixed = four_gpus(|gpus| {
+            gpus[0].memory = Bytes::gib(141);
+            gpus[3].memory = Bytes::gib(141);
+        });
+        let pairs = sets(&mixed, 2);
+        assert!(pairs.contains(&vec![1, 4]) && pairs.contains(&vec![2, 3]), "{pairs:?}");
+    }
+
+    /// However many GPUs, the list stays short, and each set fits as it is.
+    #[test]
+    fn sets_are_few_and_fit() {
+        let mut spec = NodeSpec::new(8, Bytes::gib(64));
+        for n in 0..56 {
+            spec = spec.with_gpu("gpu", Bytes::gib(80 + n % 3), (9, 0));
+        }
+        let mut ledger = Ledger::default();
+        ledger.add_node(Arc::new(spec));
+        for count in [2, 7, 28, 56] {
+            let sets = sets(&ledger, count);
+            assert!(!sets.is_empty() && sets.len() <= 3 * 56, "{}", sets.len());
+            for set in sets {
+                assert_eq!(set.iter().collect::<BTreeSet<_>>().len(), usize::from(count));
+            }
+        }
     }
 }

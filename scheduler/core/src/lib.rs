@@ -15,6 +15,7 @@
 //! strategy is asked, and goes on with [`Scheduler::resume`].
 
 mod apply;
+mod aware;
 mod dispatch;
 mod estimate;
 mod explain;
@@ -35,6 +36,7 @@ mod scheduler;
 mod start_times;
 mod strategy;
 mod timers;
+mod transfer;
 
 pub use estimate::{Estimate, Estimates, Learned, SIGNATURES_MAX, Score, Source};
 pub use explain::{Explanation, Option as PlacementOption, Why};

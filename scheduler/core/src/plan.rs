@@ -1,7 +1,8 @@
 //! The port of the planners: a whole graph in, a plan out. They run beside the loop, never in it.
 
+use crate::ledger::{GpuLedger, NodeLedger};
 use crate::scheduler::Scheduler;
-use dunnage_model::{Basis, DeviceId, Graph, GraphId, NodeSpec, Placement, Plan, TaskState};
+use dunnage_model::{Basis, Bytes, DeviceId, Graph, GraphId, Health, NodeSpec, Placement, Plan, TaskState};
 use std::sync::Arc;
 
 /// What a task of unknown length is planned with.
@@ -113,7 +114,7 @@ impl Scheduler {
     pub fn plan_problem(&self, id: GraphId) -> Option<PlanProblem> {
         let run = self.graphs.get(&id)?;
         let graph = Arc::clone(&run.graph);
-        let nodes: Vec<Arc<NodeSpec>> = self.ledger.nodes().map(|node| Arc::clone(&node.spec)).collect();
+        let nodes: Vec<Arc<NodeSpec>> = self.ledger.nodes().map(as_it_is).collect();
         let mut classes: Vec<String> = Vec::new();
         for node in &nodes {
             let devices =
@@ -188,4 +189,21 @@ impl Scheduler {
             })
             .collect()
     }
+}
+
+/// A node as plans see it now: a GPU that takes no work is not there for them, and memory that strangers
+/// hold is not either.
+fn as_it_is(node: &NodeLedger) -> Arc<NodeSpec> {
+    let is_free = |gpu: &GpuLedger| {
+        gpu.health == Health::Ok && gpu.held_elsewhere.is_none() && gpu.foreign == Bytes::ZERO
+    };
+    if node.gpus.iter().all(is_free) {
+        return Arc::clone(&node.spec);
+    }
+    let mut spec = NodeSpec::clone(&node.spec);
+    for (gpu, seen) in node.gpus.iter().zip(&mut spec.gpus) {
+        seen.allocatable &= gpu.health == Health::Ok && gpu.held_elsewhere.is_none();
+        seen.memory = seen.memory.saturating_sub(gpu.foreign);
+    }
+    Arc::new(spec)
 }

@@ -55,6 +55,8 @@ pub(crate) struct ClassKey {
     pub(crate) requests: Vec<Request>,
     pub(crate) node: Option<String>,
     pub(crate) planned: Option<(u8, DeviceId)>,
+    /// Whether samples of devices count, see `aware.rs`.
+    pub(crate) is_aware: bool,
 }
 
 /// A class by its slot, with the number of its use: slots are used again.
@@ -94,6 +96,8 @@ pub(crate) struct Queue {
     /// The ledger's generation at the last look at the blocked ones.
     generation: u64,
     len: usize,
+    /// How many classes look at samples.
+    aware: usize,
 }
 
 impl Lane {
@@ -105,6 +109,11 @@ impl Lane {
 impl Queue {
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Whether somebody in it waits for what samples say.
+    pub(crate) fn looks_at_samples(&self) -> bool {
+        self.aware > 0
     }
 
     /// How many users have tasks in it.
@@ -150,6 +159,7 @@ impl Queue {
             return;
         }
         self.len += 1;
+        self.aware += usize::from(class.key.is_aware && head.is_none());
         if head.is_none_or(|head| key < head) {
             let lane = self.lanes.entry(class.key.owner).or_default().set(class.blocked);
             if let Some(head) = head {
@@ -170,6 +180,7 @@ impl Queue {
         if was_head {
             let owner = class.key.owner;
             let next = class.tasks.first().copied();
+            self.aware -= usize::from(class.key.is_aware && next.is_none());
             if let Some(lane) = self.lanes.get_mut(&owner) {
                 let set = lane.set(class.blocked);
                 set.remove(&(key, id.slot));
@@ -235,19 +246,24 @@ impl Queue {
         found.into_iter().map(|(.., graph)| graph).collect()
     }
 
-    /// The head of the class whose oldest graph has waited longest, given since when a graph waits.
+    /// The head of the class whose oldest graph has waited longest, if it waits since before a time, given
+    /// since when a graph waits.
     pub(crate) fn oldest(
         &mut self,
+        before: Time,
         waits_since: impl Fn(GraphId) -> Time,
-    ) -> Option<(Time, QueueKey, ClassId)> {
+    ) -> Option<(QueueKey, ClassId)> {
         loop {
             let (since, slot) = *self.ages.first()?;
+            // What is kept is never later than what is true, so the first that is true is the oldest.
+            if since >= before {
+                return None;
+            }
             let class = &mut self.classes[slot as usize];
             let head = *class.tasks.first()?;
-            // What is kept is never later than what is true, so the first that is true is the oldest.
             let truly = waits_since(head.graph).max(since);
             if truly == since {
-                return Some((since, head, ClassId { slot, used: class.used }));
+                return Some((head, ClassId { slot, used: class.used }));
             }
             class.since = truly;
             self.ages.remove(&(since, slot));
@@ -397,6 +413,7 @@ mod tests {
             requests: Vec::new(),
             node: None,
             planned: None,
+            is_aware: false,
         }
     }
 
@@ -424,9 +441,10 @@ mod tests {
         queue.insert(a, key(3, 0.0, 0));
         queue.insert(b, key(2, 0.0, 0));
         let since = |graph: GraphId| Time([0, 50, 20, 10][graph.0 as usize]);
-        assert_eq!(queue.oldest(since).unwrap().1.graph.0, 2);
+        assert_eq!(queue.oldest(Time(100), since).unwrap().0.graph.0, 2);
+        assert!(queue.oldest(Time(20), since).is_none(), "not yet");
         queue.remove(a, key(1, 0.0, 0));
-        assert_eq!(queue.oldest(since).unwrap().1.graph.0, 3);
+        assert_eq!(queue.oldest(Time(100), since).unwrap().0.graph.0, 3);
         queue.audit().unwrap();
     }
 

@@ -8,12 +8,13 @@
 //!
 //! Nothing of this is journalled: after a restart graphs are planned anew in any case.
 
+use crate::estimate::Estimate;
 use crate::run::{GraphRun, PlanState};
 use crate::scheduler::Scheduler;
 use crate::timers::Timer;
-use dunnage_model::{AttemptId, Decision, GraphId, Placement, Running, Span, TaskState, Time};
+use dunnage_model::{AttemptId, Decision, GraphId, Span, Time};
 
-/// A task that ends before this part of its predicted time has left the band.
+/// Where history has no band: a task that ends before this part of its predicted time has left it.
 const EARLY: f64 = 0.5;
 
 /// So has one that runs beyond this multiple of it.
@@ -66,12 +67,6 @@ impl Replan {
 }
 
 impl GraphRun {
-    /// When a running attempt leaves the band of its plan, where its graph has one.
-    pub(crate) fn overrun_at(&self, began: Time, held: &Placement) -> Option<Time> {
-        let predicted = held.predicted.filter(|_| self.plan().is_some())?;
-        Some(began.after(Span::from_secs_f64(predicted.as_secs_f64() * LATE + SLACK.as_secs_f64())))
-    }
-
     fn has_enough_left(&self) -> bool {
         let left = self.counts.queued;
         left >= 2 && f64::from(left) >= LEFT * f64::from(self.counts.functions)
@@ -79,14 +74,6 @@ impl GraphRun {
 }
 
 impl Scheduler {
-    /// A planned attempt has ended: whether that was within the band.
-    pub(crate) fn ended_within_band(&self, running: &Running) -> bool {
-        let Some(predicted) = running.placement.predicted else { return true };
-        let took = self.now.since(running.started_at.unwrap_or(running.placed_at));
-        let (took, predicted, slack) = (took.as_secs_f64(), predicted.as_secs_f64(), SLACK.as_secs_f64());
-        took + slack >= EARLY * predicted && took <= LATE * predicted + slack
-    }
-
     /// A running attempt should have ended long ago.
     pub(crate) fn overran(&mut self, id: AttemptId, out: &mut Vec<Decision>) {
         if self.graphs.get(&id.task.graph).is_some_and(|run| run.is_current(id.task.index, id.attempt)) {
@@ -140,19 +127,40 @@ impl Scheduler {
         }
     }
 
-    /// Sets the alarm for an attempt that leaves the band of its plan, or takes it back.
-    pub(crate) fn watch_band(&mut self, id: AttemptId, is_over: bool) {
-        let Some(run) = self.graphs.get(&id.task.graph) else { return };
-        let Some(slot) = run.slots.get(id.task.index as usize) else { return };
-        let TaskState::Running(running) = &slot.state else { return };
-        if running.attempt != id.attempt {
+    /// Remembers the band of an attempt that was just placed, where its graph has a plan, and sets the alarm
+    /// for its far end.
+    pub(crate) fn watch_band(&mut self, id: AttemptId, estimate: &Estimate) {
+        let now = self.now;
+        let Some(run) = self.graphs.get_mut(&id.task.graph) else { return };
+        if run.plan().is_none() {
             return;
         }
-        let Some(at) = run.overrun_at(running.placed_at, &running.placement) else { return };
-        if is_over {
-            self.timers.clear(at, Timer::Overrun(id));
-        } else {
-            self.timers.set(at, Timer::Overrun(id));
+        let band = estimate.duration.map(|duration| Band::of(duration, estimate));
+        if let Some(slot) = run.slots.get_mut(id.task.index as usize) {
+            slot.record().band = band;
         }
+        if let Some(band) = band {
+            self.timers.set(now.after(band.high), Timer::Overrun(id));
+        }
+    }
+}
+
+/// What a planned attempt may take without the plan being left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Band {
+    low: Span,
+    pub(crate) high: Span,
+}
+
+impl Band {
+    fn of(duration: Span, estimate: &Estimate) -> Self {
+        let seconds = duration.as_secs_f64();
+        let low = estimate.low.unwrap_or(Span::from_secs_f64(seconds * EARLY));
+        let high = estimate.high.unwrap_or(Span::from_secs_f64(seconds * LATE)).max(duration);
+        Self { low: Span(low.0.saturating_sub(SLACK.0)), high: Span(high.0.saturating_add(SLACK.0)) }
+    }
+
+    pub(crate) fn holds(&self, took: Span) -> bool {
+        (self.low..=self.high).contains(&took)
     }
 }

@@ -99,11 +99,10 @@ impl Scheduler {
             TaskState::Running(running) => Some(running.started_at.unwrap_or(running.placed_at)),
             _ => None,
         });
-        let ran = began.map_or(0.0, |began| self.now.since(began).as_secs_f64());
-        let whole = held
-            .predicted
-            .map_or_else(|| self.load.mean().unwrap_or(UNKNOWN_SECONDS), |span| span.as_secs_f64());
-        self.now.after(Span::from_secs_f64((whole - ran).max(0.1 * whole.max(ran))))
+        let ran = began.map_or(0, |began| self.now.since(began).0);
+        let unknown = || Span::from_secs_f64(self.load.mean().unwrap_or(UNKNOWN_SECONDS));
+        let whole = held.predicted.unwrap_or_else(unknown).0;
+        self.now.after(Span(whole.saturating_sub(ran).max(if ran > whole { ran / 10 } else { 0 })))
     }
 
     /// The ways to place a task that leave alone what is kept for another.
@@ -116,9 +115,10 @@ impl Scheduler {
         options.retain(|option| {
             let request = self.request_on(run, task, option.variant, option.node);
             let cost = &run.graph.variant(task, option.variant).cost;
-            self.ledger
-                .fit(&request, cost, option.variant, option.node, &option.gpus)
-                .is_ok_and(|held| reservation.allows(self.now, &held, option.estimate.duration))
+            self.ledger.fit(&request, cost, option.variant, option.node, &option.gpus).is_ok_and(|held| {
+                let takes = option.estimate.high.or(option.estimate.duration);
+                reservation.allows(self.now, &held, takes)
+            })
         });
     }
 }

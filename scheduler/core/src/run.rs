@@ -6,7 +6,7 @@
 use crate::estimate::Estimates;
 use crate::policy::Size;
 use crate::queue::{ClassId, ClassKey, Queue, QueueKey, rank_bits};
-use crate::replan::Replan;
+use crate::replan::{Band, Replan};
 use crate::retry::Spent;
 use crate::timers::Timers;
 use dunnage_model::{
@@ -145,6 +145,8 @@ pub struct Record {
     /// By how much memory reservations have grown; 0 stands for 1.
     pub(crate) memory_factor: f64,
     pub(crate) spent: Spent,
+    /// What the last attempt may take by its plan.
+    pub(crate) band: Option<Band>,
     /// Whether its values that were only passed on are gone.
     pub freed: bool,
     /// The attempt whose outputs are the task's values.
@@ -521,6 +523,7 @@ impl GraphRun {
                 .collect(),
             node: self.graph.function(task).extras.as_ref().and_then(|extras| extras.node.clone()),
             planned: cache.2,
+            is_aware: crate::aware::is_aware(self),
         });
         self.classes.insert(cache, id);
         id

@@ -92,6 +92,7 @@ impl Scheduler {
         self.advance(now, out);
         self.totals.events += 1;
         self.apply(event, out);
+        self.estimates.note_live(self.now);
         self.dispatch(out);
         if let Some(at) = self.timers.wish(self.now) {
             out.push(Decision::WakeAt(at));
@@ -104,8 +105,10 @@ impl Scheduler {
         let mut dropped = Vec::new();
         // Not `advance`: graphs may be replayed one after another, each from its own beginning, so time may go
         // back here. What a timer brings about still bears the timer's own time.
+        self.estimates.set_replaying(true);
         self.catch_up(at, &mut dropped);
         self.apply(event, &mut dropped);
+        self.estimates.set_replaying(false);
     }
 
     fn catch_up(&mut self, at: Time, out: &mut Vec<Decision>) {

@@ -21,8 +21,8 @@ pub struct HistoryKey {
     pub kind: DeviceKind,
     /// A hash of what the device's vendor calls it.
     pub class: u64,
-    /// The size of its input: the power of two of its bytes in the upper byte, that of its largest
-    /// parameter in the lower one; 0 where nothing is known.
+    /// The size of its work: the power of two of its input's bytes in the upper byte, those of its largest
+    /// parameter and of its declared work together in the lower one; 0 where nothing is known.
     pub size: u16,
 }
 

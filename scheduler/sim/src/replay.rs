@@ -281,7 +281,7 @@ impl Story {
                     };
                     let name = match times {
                         Times::Learned => job.kind.clone(),
-                        // History goes by name: each its own, so that what was told of it stands.
+                        // Each its own, so that what was told of it stands.
                         Times::True | Times::Error { .. } | Times::None => format!("{} {}", job.kind, n + 1),
                     };
                     let cost = Cost {
@@ -387,9 +387,11 @@ fn median(sorted: &[f64]) -> f64 {
 }
 
 fn one_function(name: String, cost: Cost, strategy: &str) -> Result<Arc<Graph>, ReplayError> {
+    // History goes by what a function runs: the words of its command. Braces would be placeholders.
+    let word = name.replace(['{', '}'], "_");
     let function = FunctionSpec {
         id: "job".to_owned(),
-        code: Code::Command(vec!["true".to_owned()]),
+        code: Code::Command(vec![word]),
         cost,
         ..FunctionSpec::default()
     };

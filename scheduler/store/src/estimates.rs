@@ -42,7 +42,7 @@ CREATE TABLE aside (id INTEGER PRIMARY KEY, label TEXT, reason TEXT NOT NULL, bo
 const BUSY: Duration = Duration::from_secs(2);
 
 /// At most this many rows are kept, and loaded: the latest used.
-const ROWS_MAX: u32 = 8192;
+const ROWS_MAX: u32 = 4096;
 
 /// At most this many journals are remembered.
 const TOKENS_MAX: u32 = 1024;
@@ -113,10 +113,10 @@ impl EstimateStore {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut db = Connection::open_with_flags(path, flags).map_err(sql("open the history"))?;
         db.busy_timeout(BUSY).map_err(sql("open the history"))?;
+        // It is worth no sync; the other setting changes the file, so it waits until the file is known as ours.
+        db.pragma_update(None, "synchronous", "OFF").map_err(sql("open the history"))?;
         migrate(&mut db, path)?;
-        db.pragma_update(None, "journal_mode", "WAL")
-            .and_then(|()| db.pragma_update(None, "synchronous", "OFF"))
-            .map_err(sql("open the history"))?;
+        db.pragma_update(None, "journal_mode", "WAL").map_err(sql("open the history"))?;
         Ok(Self { db, path: path.to_owned() })
     }
 
@@ -136,14 +136,15 @@ impl EstimateStore {
             .map_err(sql)?;
         loaded.learned_until = until.map(|until| Time(until as u64));
         let mut bad = Vec::new();
+        let mut used: Vec<(i64, HistoryRow)> = Vec::new();
         let mut query = self
             .db
             .prepare(
-                "SELECT function, kind, class, size, label, class_name, crc, body FROM run
-                 ORDER BY used DESC, function, kind, class, size LIMIT ?1",
+                "SELECT function, kind, class, size, label, class_name, crc, body, used FROM run
+                 ORDER BY function, kind, class, size LIMIT ?1",
             )
             .map_err(sql)?;
-        let mut rows = query.query([ROWS_MAX]).map_err(sql)?;
+        let mut rows = query.query([2 * ROWS_MAX]).map_err(sql)?;
         while let Some(row) = rows.next().map_err(sql)? {
             let stored: Stored = (
                 row.get(0).map_err(sql)?,
@@ -152,13 +153,16 @@ impl EstimateStore {
                 row.get(3).map_err(sql)?,
             );
             match read(row, stored) {
-                Some(row) => loaded.rows.push(row),
+                Some(found) => used.push((row.get::<_, i64>(8).unwrap_or(0), found)),
                 None => bad.push(stored),
             }
         }
         drop(rows);
         drop(query);
-        loaded.rows.reverse();
+        // In the order of the table, which is read fastest; those over the bound go at the next pruning.
+        used.sort_by_key(|(used, row)| (*used, row.key));
+        let extra = used.len().saturating_sub(ROWS_MAX as usize);
+        loaded.rows = used.into_iter().skip(extra).map(|(_, row)| row).collect();
         loaded.damaged = bad.len();
         for (function, kind, class, size) in bad {
             let key = params![function, kind, class, size];
@@ -197,7 +201,8 @@ impl EstimateStore {
         }
         change
             .execute(
-                "INSERT OR REPLACE INTO learned(token, until, used) VALUES (?1, ?2, ?3)",
+                "INSERT INTO learned(token, until, used) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (token) DO UPDATE SET until = max(until, ?2), used = ?3",
                 params![token, learned_until.0 as i64, now],
             )
             .map_err(sql)?;

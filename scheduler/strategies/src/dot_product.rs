@@ -13,7 +13,7 @@ use dunnage_core::{Candidate, Proposal, Rng, Strategy, View};
 pub(crate) fn score(fill: &Fill, shape: &Shape) -> i64 {
     let cpu = (fill.cpu as f64 / CPU_MAX) * (shape.cpu as f64 / CPU_MAX);
     let gpu = (fill.gpu_free() as f64 / GPU_MAX) * (shape.gpu_milli() as f64 / GPU_MAX);
-    (100.0 * (1.0 - (cpu + gpu) / 2.0)) as i64
+    (100.0 * (1.0 - 0.5 * (cpu + gpu))) as i64
 }
 
 /// See the module.

@@ -3,11 +3,12 @@
 //!
 //! Source: Topcuoglu, Hariri and Wu, "Performance-effective and low-complexity task scheduling for
 //! heterogeneous computing", IEEE TPDS 13(3), 2002. A device here may hold several tasks, so "idle" means
-//! that all which the mode takes is free for so long. Ties of rank go depth first to the lower index,
-//! ties of end to the lower mode. Cost: one sort, for each edge a look at each memory, for each task and mode a search
-//! among idle gaps. Bad when estimates are wrong or missing, when the mean over unlike devices says little
-//! (a task that only one of eight devices does fast), and when a task that is ready early blocks a device that
-//! a more urgent one will want: it never looks ahead.
+//! that all which the mode takes is free for so long (of resources that tasks share, gaps some thousands of
+//! tasks old are given up). Ties of rank go depth first to the lower index, ties of end to the lower mode.
+//! Cost: one sort, for each edge a look at each memory, for each task and mode a search among idle gaps.
+//! Bad when estimates are wrong or missing, when the mean over unlike devices says little (a task that only
+//! one of eight devices does fast), and when a task that is ready early blocks a device that a more urgent
+//! one will want: it never looks ahead.
 
 use crate::planning::board::Board;
 use crate::planning::ranks::{MeanTransfer, by_falling, depth_first, upward};

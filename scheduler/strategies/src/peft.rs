@@ -1,5 +1,5 @@
-//! `peft` (predict earliest finish time): for each task and device the *optimistic cost* is the least time from
-//! its end there to the end of the graph, were no device ever busy; ready tasks go by their mean optimistic
+//! `peft` (predict earliest finish time): for each task and device the *optimistic cost* is the least time
+//! from its end there to the end of the graph, were no device ever busy; ready tasks go by their mean optimistic
 //! cost, each to where its end plus its optimistic cost is least, in the first idle gap that holds it.
 //!
 //! Source: Arabnejad and Barbosa, "List scheduling algorithm for heterogeneous systems by an optimistic cost

@@ -103,8 +103,8 @@ impl Entry {
         Peaks { memory: memory.map(|peak| peak as f32), gpu_memory: gpu_memory.map(|peak| peak as f32) }
     }
 
-    /// An attempt exhausted the memory that it had.
-    pub(super) fn was_too_little(&mut self, placement: &Placement, place: MemoryPlace, usage: &Usage) {
+    /// An attempt exhausted the memory that it had: so many bytes, as far as it is known.
+    pub(super) fn was_too_little(&mut self, placement: &Placement, place: MemoryPlace, usage: &Usage) -> f64 {
         let (had, peak, least) = match place {
             MemoryPlace::Host => {
                 (placement.memory_limit.unwrap_or_default(), usage.peak_memory, &mut self.memory_at_least)
@@ -117,6 +117,7 @@ impl Entry {
         };
         let most = (had.0.max(peak.unwrap_or_default().0) as f64).min(BYTES_MAX);
         *least = least.max(most);
+        most
     }
 }
 

@@ -104,8 +104,11 @@ pub struct Estimates {
     seen: BTreeMap<HistoryKey, Entry>,
     /// Counts uses, so that the least used signatures can go.
     clock: u64,
-    /// Facts up to this time are in the history that was loaded.
+    /// Facts up to this time were learned from, in the history that was loaded or in this process: a replay
+    /// of them teaches nothing.
     learned_until: Option<Time>,
+    /// Whether facts of the past are told.
+    replaying: bool,
     /// Nothing is learned and nothing tried: for plans, which would learn from their own guesses.
     frozen: bool,
     /// What was learned since the last export; none where nobody wants it.
@@ -157,7 +160,8 @@ impl Entry {
 
     fn estimate(&self, source: Source) -> Estimate {
         let Some((middle, low, high)) = self.summary else { return Estimate::default() };
-        let span = |seconds: f64| Some(Span(Span::from_secs_f64(seconds).0.max(1)));
+        // Rounded: a window holds seven digits, and what took 700 ms each time is expected to do so again.
+        let span = |seconds: f64| Some(Span(((seconds * 1e6).round() as u64).max(1)));
         Estimate {
             duration: span(middle),
             basis: Basis::History,
@@ -352,12 +356,33 @@ impl Estimates {
             entry.at_least = entry.at_least.max(took.as_secs_f64()).min(SECONDS_MAX);
             return;
         }
-        entry.was_too_little(placement, failure.place.unwrap_or(MemoryPlace::Host), usage);
+        let place = failure.place.unwrap_or(MemoryPlace::Host);
+        let exhausted = entry.was_too_little(placement, place, usage);
+        if exhausted <= 0.0 {
+            return;
+        }
         self.has_memory = true;
+        // Kept as a peak like others: after a restart it is forgotten as slowly as they are.
+        let mut change = HistoryRow::new(key, "", "");
+        match place {
+            MemoryPlace::Host => change.memory.push(exhausted as f32),
+            MemoryPlace::Gpu => change.gpu_memory.push(exhausted as f32),
+        }
+        self.note(change);
     }
 
     fn learns(&self, now: Time) -> bool {
-        !self.frozen && self.learned_until.is_none_or(|until| now > until)
+        !self.frozen && (!self.replaying || self.learned_until.is_none_or(|until| now > until))
+    }
+
+    /// From now on facts of the past are told, or the last one of them was.
+    pub(crate) const fn set_replaying(&mut self, replaying: bool) {
+        self.replaying = replaying;
+    }
+
+    /// Everything up to this time has been told once.
+    pub(crate) fn note_live(&mut self, now: Time) {
+        self.learned_until = self.learned_until.max(Some(now));
     }
 
     /// The entry with this key, new or old.
@@ -418,21 +443,18 @@ impl Estimates {
                 drifts: row.drifts,
                 ..Entry::default()
             };
-            let mut good = true;
-            for (window, values, most) in [
-                (&mut entry.seconds, &row.seconds, HISTORY_SAMPLES_MAX),
-                (&mut entry.memory, &row.memory, PEAKS_MAX),
-                (&mut entry.gpu_memory, &row.gpu_memory, PEAKS_MAX),
-                (&mut entry.errors, &row.errors, PEAKS_MAX),
-            ] {
-                for value in values.iter().rev().take(most).rev() {
-                    good &= window.push(*value, most);
-                }
-            }
-            if !good {
+            let windows = (
+                Window::of(&row.seconds, HISTORY_SAMPLES_MAX),
+                Window::of(&row.memory, PEAKS_MAX),
+                Window::of(&row.gpu_memory, PEAKS_MAX),
+                Window::of(&row.errors, PEAKS_MAX),
+            );
+            let (Some(seconds), Some(memory), Some(gpu_memory), Some(errors)) = windows else {
                 left_out += 1;
                 continue;
-            }
+            };
+            (entry.seconds, entry.memory, entry.gpu_memory, entry.errors) =
+                (seconds, memory, gpu_memory, errors);
             entry.summarise();
             self.clock += 1;
             entry.used = self.clock;
@@ -450,6 +472,11 @@ impl Estimates {
     /// What was learned since the last time; nothing where it is not recorded.
     pub fn export_changes(&mut self) -> Vec<HistoryRow> {
         self.changes.as_mut().map(std::mem::take).unwrap_or_default().into_values().collect()
+    }
+
+    /// Until when it has learned from facts as they came.
+    pub fn learned_until(&self) -> Time {
+        self.learned_until.unwrap_or_default()
     }
 
     /// Takes back changes that could not be written, to be exported again.

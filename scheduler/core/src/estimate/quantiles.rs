@@ -16,6 +16,17 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    /// The latest of these values, oldest first; none if one of them is no positive number.
+    pub(crate) fn of(values: &[f32], most: usize) -> Option<Self> {
+        let recent = values[values.len().saturating_sub(most.max(1))..].to_vec();
+        if recent.iter().any(|value| !value.is_finite() || *value <= 0.0) {
+            return None;
+        }
+        let mut sorted = recent.clone();
+        sorted.sort_unstable_by(f32::total_cmp);
+        Some(Self { recent, sorted })
+    }
+
     /// Takes in a value; the oldest goes where there are `most` already. `false` for what is no positive
     /// number: it is refused.
     pub(crate) fn push(&mut self, value: f32, most: usize) -> bool {
@@ -153,6 +164,18 @@ mod tests {
         assert_eq!(window(&[1.0, 1.1, 1.2, 100.0]).high(), Some(f64::from(1.2_f32)));
         assert_eq!(window(&[1.0, 1.1, 100.0, 101.0]).high(), Some(101.0));
         assert_eq!(window(&[1.0, 100.0]).high(), Some(100.0), "of two nobody can tell");
+    }
+
+    #[test]
+    fn a_window_of_many_is_that_of_one_after_another() {
+        let values: Vec<f32> = (1..100).map(|n| ((n * 37) % 101) as f32).collect();
+        let mut one_by_one = Window::default();
+        for value in &values {
+            one_by_one.push(*value, 64);
+        }
+        assert_eq!(Window::of(&values, 64), Some(one_by_one));
+        assert_eq!(Window::of(&[], 64), Some(Window::default()));
+        assert_eq!(Window::of(&[1.0, f32::NAN], 64), None);
     }
 
     #[test]

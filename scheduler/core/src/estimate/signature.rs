@@ -4,8 +4,8 @@
 //! first placeholder, or the name of a kernel or a Python call, and the family. So a graph that is renamed,
 //! submitted from another file or generated anew keeps its history; a function whose command begins with
 //! other words, or whose family has another name, begins a new one. Two graphs with the same family and the
-//! same first words share theirs; where they behave differently, the buckets of input size tell them apart,
-//! or the spread of the band tells that they are not.
+//! same first words share theirs; where they behave differently, the buckets of input size and of declared
+//! work tell them apart, or the spread of the band tells that they are not.
 //!
 //! Hashes are our own and fixed, since they are kept on disk. They are no defence: who may submit may
 //! mislead the estimates of his own functions, and an estimate is never more than an expectation.
@@ -24,7 +24,7 @@ pub(crate) fn key(graph: &Graph, task: u32, variant: u8, class: &str) -> History
         function: function(graph, task),
         kind: graph.variant(task, variant).kind,
         class: text(class),
-        size: size(graph, task),
+        size: size(graph, task, variant),
     }
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn label(graph: &Graph, task: u32) -> String {
 }
 
 /// The bucket of a task's input: see [`HistoryKey::size`].
-fn size(graph: &Graph, task: u32) -> u16 {
+fn size(graph: &Graph, task: u32, variant: u8) -> u16 {
     let mut bytes = 0_u64;
     for arg in graph.args(task).iter().take(ARGS_MAX) {
         let (producer, index, count) = match arg {
@@ -105,7 +105,21 @@ fn size(graph: &Graph, task: u32) -> u16 {
         let size = output.and_then(|output| output.size).map_or(0, |size| size.0);
         bytes = bytes.saturating_add(size.saturating_mul(count));
     }
-    u16::from(power(bytes)) << 8 | u16::from(power(largest_parameter(graph, task)))
+    let work = declared_work(graph, task, variant).saturating_add(power(largest_parameter(graph, task)));
+    u16::from(power(bytes)) << 8 | u16::from(work)
+}
+
+/// The power of two of what its author says it computes, moves or takes. Two graphs that run the same script
+/// with very different work are told apart by it, where it is declared.
+fn declared_work(graph: &Graph, task: u32, variant: u8) -> u8 {
+    let cost = &graph.variant(task, variant).cost;
+    // What is no number or below one counts as nothing.
+    match (cost.flops, cost.bytes, cost.declared_duration()) {
+        (Some(flops), ..) => power(flops as u64),
+        (None, Some(bytes), _) => power(bytes.0),
+        (None, None, Some(duration)) => power(duration.0),
+        (None, None, None) => 0,
+    }
 }
 
 /// The largest whole number among a kernel's parameters: the side of a matrix, the count of rows. A seed is
@@ -292,8 +306,11 @@ mod tests {
             ..FunctionSpec::default()
         };
         sweep.foreach = vec![Axis { name: "n".to_owned(), values: vec!["3".to_owned(), "1024".to_owned()] }];
-        let graph = graph("g", vec![make, read, sweep]);
-        assert_eq!([0, 1, 2, 3].map(|task| size(&graph, task)), [0, 10 << 8, 2, 11]);
+        let mut long = command("long", &["true"]);
+        long.cost.duration = Some(dunnage_model::Span::secs(1));
+        let graph = graph("g", vec![make, read, sweep, long]);
+        assert_eq!(size(&graph, 4, 0), 20, "2^19 microseconds and more");
+        assert_eq!([0, 1, 2, 3].map(|task| size(&graph, task, 0)), [0, 10 << 8, 2, 11]);
         assert_eq!(distance(10 << 8 | 3, 8 << 8 | 4), 3);
     }
 }

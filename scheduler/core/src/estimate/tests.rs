@@ -196,6 +196,7 @@ fn facts_that_are_in_the_history_are_not_learned_again() {
     let mut story = Story::new(None);
     story.ran(&[1.0, 1.0]);
     story.estimates.load(&[], Some(Time(5)));
+    story.estimates.set_replaying(true);
     story.ran(&[7.0, 7.0, 7.0]);
     assert_eq!(story.predict().samples, 2);
     story.ran(&[1.0]);

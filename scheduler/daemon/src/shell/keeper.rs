@@ -116,7 +116,8 @@ fn write(mut store: EstimateStore, token: &str, receiver: &mpsc::Receiver<Learne
 impl super::Shell {
     /// Hands what was learned to the keeper.
     pub(crate) fn keep_estimates(&mut self) {
-        let until = self.core.now();
+        // Facts of a graph that was taken up again set the core's time back for a moment.
+        let until = self.core.estimates().learned_until().max(self.core.now());
         self.keeper.keep(self.core.estimates_mut(), until);
     }
 }

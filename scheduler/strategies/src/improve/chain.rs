@@ -6,9 +6,23 @@
 //! at every [`BLOCK`]th node. Cost: for each node from there on one look at its parents.
 
 use super::encoding::{List, Net};
+use super::insertion::Tails;
 
 /// Nodes between two kept states.
 pub(super) const BLOCK: usize = 16;
+
+/// What is known of the current solution that shows early that another one is worse.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Screen<'t> {
+    /// The ways to the end from what stays as it is.
+    pub(crate) tails: &'t Tails,
+    /// The position of each node in the order that is tried.
+    pub(crate) position: &'t [u32],
+    /// The last position at which something is different.
+    pub(crate) last: usize,
+    /// Tasks in another mode than before.
+    pub(crate) moved: [u32; 2],
+}
 
 /// The times of the current solution, and of the one that is tried.
 #[derive(Debug)]
@@ -81,14 +95,22 @@ impl Chain {
             self.kept.free[line] = spec.occupied.iter().map(|(until, _)| *until).fold(0.0, f64::max);
         }
         self.kept.makespan[0] = 0.0;
-        let makespan = self.run(net, list, 0, f64::INFINITY);
+        let makespan = self.run(net, list, 0, f64::INFINITY, None);
         self.accept(list);
         makespan
     }
 
     /// Makes the schedule of a list that differs from the current one from this position on. Returns the
-    /// makespan; infinite where it would reach `limit`.
-    pub(crate) fn run(&mut self, net: &Net<'_>, list: &List, from: usize, limit: f64) -> f64 {
+    /// makespan; infinite where it would reach `limit`, which `screen` may know early.
+    pub(crate) fn run(
+        &mut self,
+        net: &Net<'_>,
+        list: &List,
+        from: usize,
+        limit: f64,
+        screen: Option<&Screen<'_>>,
+    ) -> f64 {
+        let stop = screen.map_or(usize::MAX, |screen| (screen.last / BLOCK + 1) * BLOCK);
         let lines = self.free.len();
         let block = from / BLOCK;
         self.from = block * BLOCK;
@@ -99,6 +121,13 @@ impl Chain {
                 let block = at / BLOCK;
                 self.tried_free[block * lines..(block + 1) * lines].copy_from_slice(&self.free);
                 self.tried_makespan[block] = makespan;
+                if at == stop
+                    && let Some(screen) = screen
+                    && self.is_longer(net, list, screen, at, limit)
+                {
+                    self.to = at;
+                    return f64::INFINITY;
+                }
             }
             if node >= net.tasks {
                 self.gather(net, node);
@@ -134,6 +163,32 @@ impl Chain {
         }
         self.to = list.order.len();
         makespan
+    }
+
+    /// Whether a way through what was decoded up to a block, and then along what follows unchanged, reaches
+    /// the limit.
+    fn is_longer(&self, net: &Net<'_>, list: &List, screen: &Screen<'_>, stop: usize, limit: f64) -> bool {
+        let lines = self.free.len();
+        let behind = screen.tails.line_at(stop / BLOCK, lines);
+        if self.free.iter().zip(behind).any(|(free, behind)| *behind > 0.0 && free + behind >= limit) {
+            return true;
+        }
+        let tasks = list.order[self.from..stop].iter().copied().filter(|node| *node < net.tasks);
+        tasks.into_iter().any(|task| {
+            let end = self.end[task as usize];
+            let is_moved = screen.moved.contains(&task);
+            if end <= self.kept.end[task as usize] && !is_moved {
+                return false;
+            }
+            let place = self.data[task as usize].1;
+            net.children(task).iter().any(|edge| {
+                let node = edge.node as usize;
+                if edge.node >= net.tasks || (screen.position[node] as usize) < stop {
+                    return false;
+                }
+                end + net.moving(edge.size, place, self.data[node].1) + screen.tails.of(edge.node) >= limit
+            })
+        })
     }
 
     /// Makes the tried solution the current one.

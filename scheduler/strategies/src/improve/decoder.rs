@@ -14,7 +14,7 @@ use super::lifetimes::Held;
 const REACH: usize = 4096;
 
 /// How many nodes go by between two looks at the clock.
-const STRIDE: usize = 2048;
+const STRIDE: usize = 512;
 
 /// What one resource holds over time.
 #[derive(Clone, Debug)]
@@ -136,12 +136,13 @@ fn take(free: &mut Vec<(f64, i64)>, start: f64, end: f64, amount: i64) {
         free.insert(from, (start, has));
     }
     let mut to = from;
+    let mut has = free[from].1;
     while to < free.len() && free[to].0 < end {
-        free[to].1 -= amount;
+        has = free[to].1;
+        free[to].1 = has.saturating_sub(amount);
         to += 1;
     }
     if free.get(to).is_none_or(|(time, _)| *time > end) {
-        let has = free[to - 1].1 + amount;
         free.insert(to, (end, has));
     }
     // Steps without a difference are dropped, so that a full stretch is one step.

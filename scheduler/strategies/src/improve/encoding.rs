@@ -1,4 +1,4 @@
-//! An instance as the search reads it: the modes that the goal allows in one row, the resources that can
+//! An instance as the search reads it: all modes in one row, the resources that can
 //! ever be short, and what is known before any schedule is made; and a solution, which is an order of all
 //! nodes and a mode for each task.
 //!
@@ -12,7 +12,7 @@ use crate::planning::{Edge, Instance, Schedule};
 /// Above this many resources no pair of them is compared.
 const MAX_COMPARED: usize = 64;
 
-/// A mode that the goal allows.
+/// A mode.
 #[derive(Clone, Debug)]
 pub(crate) struct ModeRow {
     /// How long it takes.
@@ -77,19 +77,10 @@ pub(crate) struct Net<'a> {
 }
 
 impl<'a> Net<'a> {
-    /// Compiles. `allowed` says which modes of a kind may be used; where it allows none, all may.
-    pub(crate) fn new(instance: &'a Instance, allowed: &dyn Fn(usize, usize) -> bool) -> Self {
+    /// Compiles.
+    pub(crate) fn new(instance: &'a Instance) -> Self {
         let resources = instance.resources.len();
-        let kept: Vec<Vec<usize>> = instance
-            .kinds
-            .iter()
-            .enumerate()
-            .map(|(kind, row)| {
-                let some: Vec<usize> = (0..row.modes.len()).filter(|mode| allowed(kind, *mode)).collect();
-                if some.is_empty() { (0..row.modes.len()).collect() } else { some }
-            })
-            .collect();
-        let usage = Usage::of(instance, &kept);
+        let usage = Usage::of(instance);
         let is_chain = usage.one_unary_each && instance.tasks() > 0;
         let keep: Vec<bool> = if is_chain {
             usage.users.iter().map(|users| *users > 0).collect()
@@ -134,9 +125,8 @@ impl<'a> Net<'a> {
             topological: instance.topological(),
             rank: vec![0; instance.nodes() as usize],
         };
-        for (kind, kept) in instance.kinds.iter().zip(&kept) {
-            for index in kept {
-                let mode = &kind.modes[*index];
+        for kind in &instance.kinds {
+            for (index, mode) in kind.modes.iter().enumerate() {
                 let first = net.takes.len() as u32;
                 net.takes.extend(
                     mode.takes
@@ -150,7 +140,7 @@ impl<'a> Net<'a> {
                     line: net.takes.get(first as usize).map_or(0, |take| take.0),
                     takes: (first, net.takes.len() as u32),
                     joules: mode.joules,
-                    index: *index as u16,
+                    index: index as u16,
                 });
             }
             net.kind_start.push(net.modes.len() as u32);
@@ -226,8 +216,8 @@ impl<'a> Net<'a> {
         latency + size * unit
     }
 
-    /// The solution of a schedule: nodes by their start, gathers before their first reader. `None` where a
-    /// task runs in a mode that is not allowed.
+    /// The solution of a schedule: nodes by their start, gathers before their first reader. `None` where it
+    /// is not one of this instance.
     pub(crate) fn list_of(&self, schedule: &Schedule) -> Option<List> {
         let mode = (0..self.tasks)
             .map(|task| {
@@ -295,49 +285,66 @@ struct Usage {
     users: Vec<usize>,
     /// What all tasks at once could take of it.
     most: Vec<u128>,
-    /// For each mode what it takes as fractions, by resource.
-    fractions: Vec<Vec<f64>>,
+    /// For each pair of resources whether no mode takes a larger fraction of the first; empty where there
+    /// are too many.
+    below: Vec<bool>,
 }
 
 impl Usage {
-    fn of(instance: &Instance, kept: &[Vec<usize>]) -> Self {
+    fn of(instance: &Instance) -> Self {
         let resources = instance.resources.len();
+        let compares = resources <= MAX_COMPARED;
         let mut usage = Self {
             one_unary_each: true,
             unary: vec![true; resources],
             users: vec![0; resources],
             most: vec![0; resources],
-            fractions: Vec::new(),
+            below: vec![true; if compares { resources * resources } else { 0 }],
         };
         let mut tasks = vec![0_u128; instance.kinds.len()];
         for kind in &instance.kind_of {
             tasks[*kind as usize] += 1;
         }
-        let compares = resources <= MAX_COMPARED;
-        for (at, (kind, kept)) in instance.kinds.iter().zip(kept).enumerate() {
-            let mut most = vec![0_u64; if tasks[at] > 0 { resources } else { 0 }];
-            for mode in kept.iter().map(|mode| &kind.modes[*mode]) {
-                if most.is_empty() {
-                    break;
-                }
+        let mut row = vec![0.0; resources];
+        let mut alone = vec![false; resources];
+        let mut most = vec![0_u64; resources];
+        for (at, kind) in instance.kinds.iter().enumerate() {
+            if tasks[at] == 0 {
+                continue;
+            }
+            most.fill(0);
+            for mode in &kind.modes {
                 usage.one_unary_each &= mode.takes.len() == 1;
-                let mut row = vec![0.0; if compares { resources } else { 0 }];
                 for (resource, amount) in &mode.takes {
                     let resource = *resource as usize;
                     let capacity = instance.resources[resource].capacity;
                     usage.users[resource] += 1;
                     usage.unary[resource] &= *amount == capacity;
                     most[resource] = most[resource].max(*amount);
-                    if compares {
-                        row[resource] = *amount as f64 / capacity.max(1) as f64;
+                    row[resource] = *amount as f64 / capacity.max(1) as f64;
+                }
+                // Most often modes take one resource, and then it is below no other.
+                if let [(resource, _)] = *mode.takes {
+                    alone[resource as usize] = true;
+                } else if compares {
+                    for (resource, _) in &mode.takes {
+                        let own = *resource as usize;
+                        for other in 0..resources {
+                            usage.below[own * resources + other] &= row[own] <= row[other];
+                        }
                     }
                 }
-                if compares && !usage.fractions.contains(&row) {
-                    usage.fractions.push(row);
+                for (resource, _) in &mode.takes {
+                    row[*resource as usize] = 0.0;
                 }
             }
             for (resource, most) in most.iter().enumerate() {
                 usage.most[resource] += u128::from(*most) * tasks[at];
+            }
+        }
+        for (own, _) in alone.iter().enumerate().filter(|(_, alone)| compares && **alone) {
+            for other in 0..resources {
+                usage.below[own * resources + other] &= other == own;
             }
         }
         // A memory of values is held by many at once, and for longer than any mode says.
@@ -364,14 +371,14 @@ impl Usage {
         for memory in instance.value_memory.iter().flatten() {
             keep[*memory as usize] = true;
         }
-        if self.fractions.is_empty() {
+        if self.below.is_empty() {
             return keep;
         }
         for at in 0..resources {
             if !keep[at] || is_held[at] || instance.value_memory.contains(&Some(at as u32)) {
                 continue;
             }
-            let is_below = |other: usize| self.fractions.iter().all(|row| row[at] <= row[other]);
+            let is_below = |other: usize| self.below[at * resources + other];
             if (0..resources).any(|other| other != at && keep[other] && is_below(other)) {
                 keep[at] = false;
             }

@@ -84,6 +84,16 @@ impl Tails {
         }
     }
 
+    /// The longest way from the start of a task to the end of everything.
+    pub(crate) fn of(&self, task: u32) -> f64 {
+        self.from_start[task as usize]
+    }
+
+    /// For each line that of the first task from a block on.
+    pub(crate) fn line_at(&self, block: usize, lines: usize) -> &[f64] {
+        &self.line[block * lines..(block + 1) * lines]
+    }
+
     /// The longest way behind a task through its readers, if it runs at a place.
     fn after(&self, net: &Net<'_>, order: &Order, task: u32, place: u32) -> f64 {
         let mut after = 0.0_f64;

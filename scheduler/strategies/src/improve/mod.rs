@@ -24,6 +24,7 @@ mod why;
 use crate::planning::{Instance, PlanOptions, Schedule, lower_bound};
 use decoder::{Choose, Sgs};
 use dunnage_core::Budget;
+use dunnage_model::Weights;
 use encoding::Net;
 pub(crate) use objective::Goal;
 use objective::{Objective, Parts, parts};
@@ -43,35 +44,65 @@ pub(crate) fn improve(
     if instance.tasks() == 0 {
         return Schedule::default();
     }
-    if let Some(schedule) = single::solve(instance, goal, options, budget) {
+    let weights = if let Goal::Time(weights) = goal { weights } else { Weights::default() };
+    let options = PlanOptions { weights, ..*options };
+    match goal.restricted(instance) {
+        None => shorten(instance, &options, budget),
+        Some(restricted) => {
+            let mut schedule = restricted.translate(shorten(&restricted.instance, &options, budget));
+            let what = if goal == Goal::Money { "cheapest" } else { "most sparing" };
+            schedule.why = format!("each task in its {what} ways; of those {}", schedule.why);
+            schedule
+        }
+    }
+}
+
+/// The least makespan, or the least weighted sum.
+fn shorten(instance: &Instance, options: &PlanOptions, budget: &mut Budget<'_>) -> Schedule {
+    if let Some(schedule) = single::solve(instance, options, budget) {
         return schedule;
     }
-    let allowed = goal.allowed(instance);
-    let net = Net::new(instance, &|kind, mode| allowed[kind][mode]);
     let mut meter = Meter::new(budget);
-    let mut portfolio = Portfolio::new(&net, options);
+    // One rule first: for a large graph it may be all that there is time for.
+    let is_plain = instance.value_memory.iter().all(Option::is_none);
+    let first = if is_plain { Portfolio::first(instance, options, &mut meter) } else { None };
+    if let Some(first) = first.as_ref().filter(|_| meter.is_over()) {
+        return by_one_rule(first.clone());
+    }
+    let net = Net::new(instance);
+    if let Some(first) = first.as_ref().filter(|_| meter.is_over()) {
+        return by_one_rule(first.clone());
+    }
+    let mut portfolio = Portfolio::new(&net, options, first.as_ref());
     let turns = !net.is_chain && instance.earliest.is_empty() && instance.tasks() <= TURNED_MAX;
     let turned = turns.then(|| justify::reversed(instance));
-    let back = turned.as_ref().map(|turned| Net::new(turned, &|kind, mode| allowed[kind][mode]));
+    let back = turned.as_ref().map(|turned| Net::new(turned));
     let mut begin = Begin {
         sgs: Sgs::new(&net),
         back: back.as_ref().map(|back| (back, Sgs::new(back))),
-        objective: Objective::new(&goal.weights(), &Parts::default()),
+        objective: Objective::new(&options.weights, &Parts::default()),
     };
 
     // By makespan first: what the best rule comes to is what the parts are measured in.
     let rules = portfolio.rules(meter.total, &mut meter);
-    let mut solutions: Vec<Solution> = rules.iter().filter_map(|rule| begin.raw(&net, rule)).collect();
+    let mut solutions: Vec<Solution> =
+        first.iter().chain(&rules).filter_map(|rule| begin.raw(&net, rule)).collect();
     solutions.extend(portfolio.orders(&mut begin.sgs, &begin.objective, solutions.is_empty(), &mut meter));
-    let Some(best) = least(&solutions) else { return Schedule::default() };
+    let Some(best) = least(&solutions) else {
+        // Something is held for ever: then any rule's plan is as good.
+        return Portfolio::first(instance, options, &mut meter).unwrap_or_default();
+    };
     let reference = parts(&net, &best.list, &best.start, &best.end);
-    begin.objective = Objective::new(&goal.weights(), &reference);
+    begin.objective = Objective::new(&options.weights, &reference);
     for solution in &mut solutions {
         solution.value = begin.objective.value(&net, &solution.list, &solution.start, &solution.end);
     }
     let Some(best) = least(&solutions).cloned() else { return Schedule::default() };
     let begun_with = best.value;
 
+    if let Some(first) = first.filter(|_| solutions.len() == 1 && meter.is_over()) {
+        return by_one_rule(first);
+    }
     let bound = lower_bound(instance);
     let enough = if begin.objective.is_time() { bound * (1.0 + 1e-9) } else { f64::NEG_INFINITY };
     let mut walk = Walk::new(&net, begin.objective, best, options.seed);
@@ -84,6 +115,9 @@ pub(crate) fn improve(
             if let Some(solution) = begin.raw(&net, &rule) {
                 walk.offer(solution);
             }
+        }
+        for solution in portfolio.orders(&mut begin.sgs, &begin.objective, false, meter) {
+            walk.offer(solution);
         }
         let best = walk.best.clone();
         begin.tighten(&net, walk, &best, meter);
@@ -102,6 +136,12 @@ pub(crate) fn improve(
     schedule
 }
 
+/// The schedule of the first rule, after which time was over.
+fn by_one_rule(mut schedule: Schedule) -> Schedule {
+    schedule.why += "; there was time for no other rule";
+    schedule
+}
+
 /// What solutions are made with before the walk.
 struct Begin<'n> {
     sgs: Sgs,
@@ -112,7 +152,7 @@ struct Begin<'n> {
 
 impl Begin<'_> {
     /// The schedule of a rule as it is; made again where values cost memory, of which rules know nothing.
-    /// `None` where it uses modes that the goal does not allow.
+    /// `None` where it is not one of this instance.
     fn raw(&mut self, net: &Net<'_>, schedule: &Schedule) -> Option<Solution> {
         let list = net.list_of(schedule)?;
         if net.values.is_some() {

@@ -17,6 +17,8 @@ pub(crate) struct Move {
     pub(crate) modes: [Option<(u32, u32)>; 2],
     /// The first position at which something is different.
     pub(crate) first: usize,
+    /// The last such position.
+    pub(crate) last: usize,
 }
 
 /// A list with the position of each node.
@@ -92,6 +94,7 @@ impl Order {
             shift: (to != at).then_some((at, to)),
             modes: [(row != old).then_some((task, old)), None],
             first: at.min(to),
+            last: at.max(to),
         }
     }
 
@@ -118,7 +121,7 @@ impl Order {
         }
         self.list.mode[task as usize] = row;
         let at = self.position[task as usize] as usize;
-        let mut change = Move { shift: None, modes: [Some((task, old)), None], first: at };
+        let mut change = Move { shift: None, modes: [Some((task, old)), None], first: at, last: at };
         if rng.below(2) == 0 {
             let (least, most) = self.room(net, task);
             let to = least + rng.below(most - least + 1);
@@ -126,6 +129,7 @@ impl Order {
                 self.shift(at, to);
                 change.shift = Some((at, to));
                 change.first = at.min(to);
+                change.last = at.max(to);
             }
         }
         Some(change)
@@ -156,7 +160,8 @@ impl Order {
         self.list.mode[task as usize] = new_mine;
         self.list.mode[other as usize] = new_theirs;
         let first = at.min(self.position[other as usize] as usize);
-        Some(Move { shift: None, modes: [Some((task, mine)), Some((other, theirs))], first })
+        let last = at.max(self.position[other as usize] as usize);
+        Some(Move { shift: None, modes: [Some((task, mine)), Some((other, theirs))], first, last })
     }
 
     /// Another position: in a chain past one or more tasks of the same device, else anywhere near.
@@ -199,7 +204,7 @@ impl Order {
             return None;
         }
         self.shift(at, to);
-        Some(Move { shift: Some((at, to)), modes: [None, None], first: at.min(to) })
+        Some(Move { shift: Some((at, to)), modes: [None, None], first: at.min(to), last: at.max(to) })
     }
 }
 

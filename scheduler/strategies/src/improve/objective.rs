@@ -8,7 +8,9 @@
 //! that nobody uses at all is not fragmented.
 
 use super::encoding::{List, Net};
+use crate::planning::{Instance, Kind, Mode, Schedule};
 use dunnage_model::Weights;
+use std::cmp::Ordering;
 
 /// More money or joules than the least, as a fraction, for which time may be won.
 const TOLERANCE: f64 = 0.01;
@@ -24,29 +26,46 @@ pub(crate) enum Goal {
     Energy,
 }
 
-impl Goal {
-    /// The modes of each kind that this goal allows. Money and joules are sums over tasks, so that the
-    /// least of each task is the least of all: what costs more than that by more than one in a hundred is
-    /// not used, and among the rest time decides.
-    pub(crate) fn allowed(self, instance: &crate::planning::Instance) -> Vec<Vec<bool>> {
-        let cost = |mode: &crate::planning::Mode| match self {
-            Self::Time(_) => 0.0,
-            Self::Money => mode.price,
-            Self::Energy => mode.joules,
-        };
-        let of_kind = |kind: &crate::planning::Kind| {
-            let least = kind.modes.iter().map(cost).fold(f64::INFINITY, f64::min);
-            kind.modes.iter().map(|mode| cost(mode) <= least + least.abs() * TOLERANCE).collect()
-        };
-        instance.kinds.iter().map(of_kind).collect()
-    }
+/// An instance with some of the modes of another.
+#[derive(Debug)]
+pub(crate) struct Restricted {
+    pub(crate) instance: Instance,
+    /// For each kind the indices that its modes have in the other one.
+    index: Vec<Vec<u16>>,
+}
 
-    /// The weights of the search that follows.
-    pub(crate) fn weights(self) -> Weights {
-        match self {
-            Self::Time(weights) => weights,
-            Self::Money | Self::Energy => Weights::default(),
+impl Goal {
+    /// The instance with those modes alone that this goal allows. Money and joules are sums over tasks, so
+    /// that the least of each task is the least of all: what costs more than that by more than one in a
+    /// hundred is not used, and among the rest time decides. `None` where time decides alone.
+    pub(crate) fn restricted(self, instance: &Instance) -> Option<Restricted> {
+        let cost: fn(&Mode) -> f64 = match self {
+            Self::Time(_) => return None,
+            Self::Money => |mode| mode.price,
+            Self::Energy => |mode| mode.joules,
+        };
+        let mut kinds = Vec::with_capacity(instance.kinds.len());
+        let mut index = Vec::with_capacity(instance.kinds.len());
+        for kind in &instance.kinds {
+            let least = kind.modes.iter().map(cost).fold(f64::INFINITY, f64::min);
+            // What is not a number is never more.
+            let most = least + least.abs() * TOLERANCE;
+            let is_kept = |mode: &Mode| cost(mode).partial_cmp(&most) != Some(Ordering::Greater);
+            let kept = kind.modes.iter().enumerate().filter(|(_, mode)| is_kept(mode));
+            index.push(kept.clone().map(|(at, _)| at as u16).collect());
+            kinds.push(Kind { modes: kept.map(|(_, mode)| mode.clone()).collect() });
         }
+        Some(Restricted { instance: Instance { kinds, ..instance.clone() }, index })
+    }
+}
+
+impl Restricted {
+    /// The schedule with the modes of the other instance.
+    pub(crate) fn translate(&self, mut schedule: Schedule) -> Schedule {
+        for (mode, kind) in schedule.mode.iter_mut().zip(&self.instance.kind_of) {
+            *mode = self.index[*kind as usize][usize::from(*mode)];
+        }
+        schedule
     }
 }
 

@@ -9,7 +9,7 @@ use super::encoding::Net;
 use super::objective::Objective;
 use super::search::{Meter, Solution};
 use super::seeds::{self, Length};
-use crate::planning::{MeanComm, PlanOptions, Schedule};
+use crate::planning::{Instance, MeanComm, PlanOptions, Schedule};
 use dunnage_core::{Budget, Rng};
 
 /// The rules by rising cost; the first is always made.
@@ -44,12 +44,14 @@ pub(crate) struct Portfolio<'n, 'i> {
     /// The rule whose turn it is.
     next: usize,
     work_of_rule: u64,
+    orders_are_made: bool,
     /// What was made so far, with its makespan.
     pub(crate) made: Vec<(&'static str, f64)>,
 }
 
 impl<'n, 'i> Portfolio<'n, 'i> {
-    pub(crate) fn new(net: &'n Net<'i>, options: &PlanOptions) -> Self {
+    /// `first` is the schedule of the first rule, where it is made already.
+    pub(crate) fn new(net: &'n Net<'i>, options: &PlanOptions, first: Option<&Schedule>) -> Self {
         let modes: u64 = net
             .instance
             .kind_of
@@ -57,7 +59,20 @@ impl<'n, 'i> Portfolio<'n, 'i> {
             .map(|kind| u64::from(net.kind_start[*kind as usize + 1] - net.kind_start[*kind as usize]))
             .sum();
         let work_of_rule = RULE_WORK * (modes + net.instance.parents.items() as u64);
-        Self { net, options: *options, next: 0, work_of_rule, made: Vec::new() }
+        let made: Vec<_> = first.iter().map(|first| (RULES[0].0, first.makespan)).collect();
+        Self { net, options: *options, next: made.len(), work_of_rule, orders_are_made: false, made }
+    }
+
+    /// The schedule of the first rule, which needs nothing compiled.
+    pub(crate) fn first(
+        instance: &Instance,
+        options: &PlanOptions,
+        meter: &mut Meter<'_, '_>,
+    ) -> Option<Schedule> {
+        let (name, mean_comm) = RULES[0];
+        let rule = crate::schedule_planner(name)?;
+        meter.rule();
+        Some(rule.schedule(instance, &PlanOptions { mean_comm, ..*options }, &mut Budget::of(0)))
     }
 
     /// The schedules of the rules whose turn it is after this much work; of all that are left where
@@ -65,7 +80,7 @@ impl<'n, 'i> Portfolio<'n, 'i> {
     pub(crate) fn rules(&mut self, work: u64, meter: &mut Meter<'_, '_>) -> Vec<Schedule> {
         let mut found = Vec::new();
         while let Some((name, mean_comm)) = RULES.get(self.next) {
-            if self.next > 0 && self.work_of_rule > SMALL && work / 10 < self.work_of_rule {
+            if self.next > 0 && !self.may(work) {
                 break;
             }
             if !meter.rule() {
@@ -83,6 +98,11 @@ impl<'n, 'i> Portfolio<'n, 'i> {
         found
     }
 
+    /// Whether something that takes as long as a rule may be done after this much work.
+    fn may(&self, work: u64) -> bool {
+        self.work_of_rule <= SMALL || work / 10 >= self.work_of_rule
+    }
+
     /// Solutions of our own orders, each task where it ends first; one at least where there `must` be.
     pub(crate) fn orders(
         &mut self,
@@ -92,6 +112,10 @@ impl<'n, 'i> Portfolio<'n, 'i> {
         meter: &mut Meter<'_, '_>,
     ) -> Vec<Solution> {
         let mut found = Vec::new();
+        if self.orders_are_made || !(must || self.may(meter.total)) {
+            return found;
+        }
+        self.orders_are_made = true;
         for (length, moving, down) in ORDERS {
             if !meter.rule() {
                 break;
@@ -103,7 +127,6 @@ impl<'n, 'i> Portfolio<'n, 'i> {
                 }
             }
             let list = seeds::by_rank(self.net, &rank, 0.0, &mut Rng::new(0));
-            // One is always made: there may be no rule whose modes the goal allows.
             let must = must && found.is_empty();
             found.extend(Solution::of(self.net, sgs, objective, list, Choose::All, &mut || {
                 !must && meter.is_over()

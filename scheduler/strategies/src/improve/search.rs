@@ -6,7 +6,7 @@
 //! worse, the rest are not made. Bad where one step takes a large part of the budget: above some ten
 //! thousand tasks little is found in 100 ms.
 
-use super::chain::Chain;
+use super::chain::{Chain, Screen};
 use super::decoder::{Choose, Sgs};
 use super::encoding::{List, Net};
 use super::insertion::Tails;
@@ -332,7 +332,11 @@ impl<'n, 'i> Walk<'n, 'i> {
                 for (task, _) in change.modes.iter().flatten() {
                     chain.set_mode(self.net, *task, self.order.list.mode[*task as usize]);
                 }
-                chain.run(self.net, &self.order.list, change.first, bound)
+                let moved = change.modes.map(|mode| mode.map_or(u32::MAX, |(task, _)| task));
+                let screen =
+                    Screen { tails: &self.tails, position: &self.order.position, last: change.last, moved };
+                let screen = Some(&screen).filter(|_| self.tails_are_known && bound < f64::INFINITY);
+                chain.run(self.net, &self.order.list, change.first, bound, screen)
             }
             Decoder::Sgs(sgs) => {
                 std::mem::swap(&mut sgs.start, &mut sgs.kept.0);

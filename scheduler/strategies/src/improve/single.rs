@@ -1,10 +1,10 @@
 //! Where each task has one way to run and values move at no cost, order is all there is to choose: that is
 //! the search of [`crate::search`], begun with the list rules.
 
-use super::objective::Goal;
 use super::why;
 use crate::planning::{Instance, PlanOptions, Schedule};
 use dunnage_core::Budget;
+use dunnage_model::Weights;
 
 /// Rules that differ where there is nothing to choose but the order.
 const RULES: [&str; 5] = ["heft", "cpop", "mct", "min-min", "max-min"];
@@ -13,14 +13,11 @@ const RULES: [&str; 5] = ["heft", "cpop", "mct", "min-min", "max-min"];
 const RULES_MAX: u32 = 2_000;
 
 /// A schedule of such an instance; `None` of any other, or where more than time counts.
-pub(super) fn solve(
-    instance: &Instance,
-    goal: Goal,
-    options: &PlanOptions,
-    budget: &mut Budget<'_>,
-) -> Option<Schedule> {
-    let is_time = goal.weights() == dunnage_model::Weights::default() || !matches!(goal, Goal::Time(_));
-    if !is_time || !instance.is_single_mode() || instance.value_memory.iter().any(Option::is_some) {
+pub(super) fn solve(instance: &Instance, options: &PlanOptions, budget: &mut Budget<'_>) -> Option<Schedule> {
+    if options.weights != Weights::default()
+        || !instance.is_single_mode()
+        || instance.value_memory.iter().any(Option::is_some)
+    {
         return None;
     }
     if !instance.transfers.is_free() {

@@ -1,6 +1,5 @@
 //! Judged by a check and a brute force that share no code with the search.
 
-use super::objective::Goal;
 use crate::planning::{
     Device, Edge, Instance, Kind, Mode, Occupied, PlanOptions, Resource, Rows, Schedule, SchedulePlanner,
     Transfers,
@@ -401,8 +400,7 @@ fn weights_shift_what_is_spared() {
             let options = PlanOptions { seed: 1, weights, ..PlanOptions::default() };
             let found = TimeOptimised.schedule(&instance, &options, &mut Budget::of(3000));
             check(&instance, &found);
-            let allowed = Goal::Time(weights).allowed(&instance);
-            let net = super::encoding::Net::new(&instance, &|kind, mode| allowed[kind][mode]);
+            let net = super::encoding::Net::new(&instance);
             super::objective::parts(&net, &net.list_of(&found).unwrap(), &found.start, &found.end)
         };
         let time = with(Weights::default());

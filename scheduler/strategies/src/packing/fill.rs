@@ -17,6 +17,13 @@ pub struct Gpu {
     pub model: u8,
 }
 
+impl Gpu {
+    /// Whether it takes its part of a task of this shape now.
+    pub const fn takes(&self, shape: &Shape) -> bool {
+        self.free >= shape.milli && shape.models.has(self.model)
+    }
+}
+
 /// A node. At most [`GPUS_MAX`] GPUs are ever in it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Fill {
@@ -122,10 +129,6 @@ impl Fill {
         self.kinds |= 1 << kind.min(31);
     }
 
-    fn takes(&self, gpu: Gpu, shape: &Shape) -> bool {
-        gpu.free >= shape.milli && shape.models.has(gpu.model)
-    }
-
     /// Whether a task of this shape fits now.
     pub fn fits(&self, shape: &Shape) -> bool {
         if self.cpu < shape.cpu || self.memory < shape.memory {
@@ -137,7 +140,7 @@ impl Fill {
         if self.gpu_free < shape.gpu_milli() {
             return false;
         }
-        let able = self.gpus.iter().filter(|gpu| self.takes(**gpu, shape)).count();
+        let able = self.gpus.iter().filter(|gpu| gpu.takes(shape)).count();
         able >= usize::from(shape.count)
     }
 
@@ -149,7 +152,7 @@ impl Fill {
             if missing == 0 {
                 break;
             }
-            if self.takes(*gpu, shape) {
+            if gpu.takes(shape) {
                 chosen.0 |= 1 << at;
                 missing -= 1;
             }
@@ -162,14 +165,14 @@ impl Fill {
         if !shape.is_shared() {
             return self.first_gpus(shape);
         }
-        let able = self.gpus.iter().enumerate().filter(|(_, gpu)| self.takes(**gpu, shape));
+        let able = self.gpus.iter().enumerate().filter(|(_, gpu)| gpu.takes(shape));
         able.min_by_key(|(at, gpu)| (gpu.free, *at)).map_or(Chosen::NONE, |(at, _)| Chosen::one(at))
     }
 
     /// The GPUs that a shared task fits on, one for each amount that is free and model: it does not matter
     /// which of equal ones is taken.
     pub(crate) fn distinct_gpus(&self, shape: &Shape) -> impl Iterator<Item = usize> {
-        let able = self.gpus.iter().enumerate().filter(|(_, gpu)| self.takes(**gpu, shape));
+        let able = self.gpus.iter().enumerate().filter(|(_, gpu)| gpu.takes(shape));
         able.filter(|(at, gpu)| !self.gpus[..*at].contains(gpu)).map(|(at, _)| at)
     }
 

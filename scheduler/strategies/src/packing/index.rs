@@ -132,16 +132,10 @@ impl Index {
         scores.seen = self.changed.len();
         scores.epoch = self.epoch;
 
-        let node = match (self.tie, self.policy) {
-            (Tie::Random, _) | (_, Policy::Random) => {
-                let ties = scores.tree.ties();
-                if ties == 0 {
-                    return None;
-                }
-                scores.tree.nth(rng.below(ties))?
-            }
-            _ => scores.tree.first()?,
-        };
+        // `random` is at random by name, too: to it all nodes are equal. By fit it takes the tightest.
+        let any = self.tie == Tie::Random || self.policy == Policy::Random && self.tie == Tie::Name;
+        let first = scores.tree.first()?;
+        let node = if any { scores.tree.nth(rng.below(scores.tree.ties())).unwrap_or(first) } else { first };
         let mut gpus = scores.chosen[node];
         if self.policy == Policy::Random && shape.is_shared() {
             gpus = any_gpu(&self.nodes[node], shape, rng);
@@ -163,7 +157,7 @@ impl Index {
 fn any_gpu(fill: &Fill, shape: &Shape, rng: &mut Rng) -> Chosen {
     let able = || {
         let gpus = fill.gpus().iter().enumerate();
-        gpus.filter(|(_, gpu)| gpu.free >= shape.milli && shape.models.has(gpu.model)).map(|(at, _)| at)
+        gpus.filter(|(_, gpu)| gpu.takes(shape)).map(|(at, _)| at)
     };
     let n = rng.below(able().count());
     able().nth(n).map_or(Chosen::NONE, Chosen::one)

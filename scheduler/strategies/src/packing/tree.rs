@@ -39,7 +39,8 @@ impl Tree {
     }
 
     fn match_of(&self, at: usize) -> (u32, u32) {
-        let (left, right) = (self.side(2 * at), self.side(2 * at + 1));
+        let left = self.side(2 * at);
+        let right = self.side(2 * at + 1);
         if right.1 == 0 {
             return left;
         }
@@ -72,7 +73,7 @@ impl Tree {
             return;
         }
         self.keys[entry] = key;
-        let mut at = (entry + self.width) / 2;
+        let mut at = (entry + self.width) >> 1;
         while at > 0 {
             let now = self.match_of(at);
             // Above, nothing changes where this entry neither was nor is the winner.
@@ -80,7 +81,7 @@ impl Tree {
                 return;
             }
             self.inner[at] = now;
-            at /= 2;
+            at >>= 1;
         }
     }
 

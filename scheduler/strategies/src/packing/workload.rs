@@ -286,7 +286,9 @@ impl History {
         }
         if self.unit > 1e60 {
             let unit = self.unit;
-            self.seen.values_mut().for_each(|weight| *weight /= unit);
+            for weight in self.seen.values_mut() {
+                *weight /= unit;
+            }
             self.unit = 1.0;
         }
         if self.submitted < self.next {

@@ -12,6 +12,8 @@ mod instance;
 mod machine;
 mod profile;
 pub(crate) mod ranks;
+#[cfg(test)]
+mod reference;
 mod schedule;
 pub(crate) mod table;
 mod tails;

@@ -4,11 +4,18 @@
 //! blocks which are all too full or all free enough, and taking a whole block is one subtraction. Equal
 //! neighbours are one step, so a resource that is full for long stays short. Cost: a binary search and a few
 //! steps for a search, the tasks that run at the same time divided by the length of a block for taking.
+//!
+//! Where thousands of tasks of all sizes wait for nothing, each search would begin at 0 and go through room
+//! that is too little for it, and planning would be quadratic. So only the last [`LOOK_BACK`] blocks are
+//! searched: what is left free before them, some thousands of tasks ago, is given up.
 
 use std::cell::Cell;
 
 /// A block is cut in two when it holds this many steps.
 const BLOCK: usize = 48;
+
+/// A search begins at most this many blocks before the end.
+const LOOK_BACK: usize = 256;
 
 /// How much of one resource is free from when on. The last step has no end.
 #[derive(Clone, Debug)]
@@ -84,6 +91,8 @@ impl Profile {
 
     /// The earliest time from `ready` on at which this much is free for so long.
     pub(crate) fn earliest(&self, ready: f64, seconds: f64, amount: u64) -> f64 {
+        let horizon = self.from.len().saturating_sub(LOOK_BACK);
+        let ready = if horizon > 0 { ready.max(self.from[horizon]) } else { ready };
         let (mut block, mut step) = self.find(ready);
         let mut start = ready;
         loop {
@@ -254,6 +263,21 @@ mod tests {
                 tasks.1.push((start, start + seconds, amount));
             }
         }
+    }
+
+    #[test]
+    fn what_is_long_past_is_given_up_and_nothing_is_given_twice() {
+        let mut profile = Profile::new(1 << 20);
+        let mut free = 1_u64 << 20;
+        for n in 0..20_000_u64 {
+            // A stair that no neighbour equals, so that steps do not merge.
+            let amount = 1 + n % 7;
+            profile.take(n as f64, n as f64 + 1.0, amount);
+            free = free.min((1 << 20) - amount);
+        }
+        assert_eq!(profile.earliest(0.0, 1.0, 1 << 20), 20_000.0);
+        let start = profile.earliest(0.0, 1.0, free);
+        assert!(start > 5_000.0 && start < 19_000.0, "{start}");
     }
 
     #[test]

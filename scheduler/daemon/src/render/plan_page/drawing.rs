@@ -17,7 +17,7 @@ const COLUMN_GAP: f64 = 58.0;
 /// Around the whole.
 const MARGIN: f64 = 14.0;
 /// How wide a character of the name is, about.
-const LETTER: f64 = 7.1;
+const LETTER: f64 = 7.7;
 /// What a name cannot use of the width of its box.
 const PADDING: f64 = 24.0;
 

@@ -99,13 +99,15 @@ fn folded_by(analysis: &AnalysisDoc, by: By) -> Folded {
         node.on_path += function.on_path;
         box_of.push(place);
     }
-    for node in &mut folded.nodes {
+    for (place, node) in folded.nodes.iter_mut().enumerate().filter(|(_, node)| node.functions > 1) {
         match by {
-            By::Stem if node.functions > 1 => node.name = stem(&node.name),
-            By::Column | By::Band(_) if node.functions > 1 => {
-                node.name = format!("{} functions", node.functions);
+            By::Stem => node.name = stem(&node.name),
+            By::Column | By::Band(_) => {
+                let last = box_of.iter().rposition(|of| *of == place);
+                let last = last.map_or("", |last| functions[last].family.as_str());
+                node.name = format!("{} … {last}", node.name);
             }
-            _ => {}
+            By::Function => {}
         }
     }
     let mut edges: BTreeSet<(usize, usize)> = BTreeSet::new();

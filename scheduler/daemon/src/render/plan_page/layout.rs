@@ -195,7 +195,7 @@ impl Grid {
             for step in 0..count {
                 let down = sweep % 2 == 0;
                 let at = if down { step } else { count - 1 - step };
-                let wished: Vec<f64> = self.columns[at]
+                let wished: Vec<Option<f64>> = self.columns[at]
                     .iter()
                     .map(|node| {
                         // Both sides in the last sweeps, so that neither end of the drawing decides alone.
@@ -205,7 +205,7 @@ impl Grid {
                         let near = before.into_iter().chain(after).flatten();
                         let (sum, near) =
                             near.fold((0.0, 0), |(sum, n), other| (sum + middle[*other], n + 1));
-                        if near == 0 { middle[*node] } else { sum / f64::from(near) }
+                        (near > 0).then(|| sum / f64::from(near))
                     })
                     .collect();
                 for (node, y) in self.columns[at].iter().zip(self.apart(&self.columns[at], &wished)) {
@@ -216,8 +216,9 @@ impl Grid {
         middle
     }
 
-    /// The places nearest to those that are wished (least squares) with the gaps kept.
-    fn apart(&self, column: &[usize], wished: &[f64]) -> Vec<f64> {
+    /// The places nearest to those that are wished (least squares) with the gaps kept; what has no wish goes
+    /// with the one above it.
+    fn apart(&self, column: &[usize], wished: &[Option<f64>]) -> Vec<f64> {
         // Without the room that those above take at least, the places need only not fall.
         let mut room = Vec::with_capacity(column.len());
         let mut used = 0.0;
@@ -227,10 +228,15 @@ impl Grid {
             }
             room.push(used);
         }
+        let levels: Vec<Option<f64>> =
+            wished.iter().zip(&room).map(|(wish, room)| wish.map(|wish| wish - room)).collect();
+        let first = levels.iter().flatten().next().copied();
+        let mut last = first.unwrap_or_else(|| column.first().map_or(0.0, |node| self.height[*node] / 2.0));
         // Runs of equal places: their sum and how many.
         let mut runs: Vec<(f64, u32)> = Vec::with_capacity(column.len());
-        for (wish, room) in wished.iter().zip(&room) {
-            let mut run = (wish - room, 1);
+        for level in levels {
+            last = level.unwrap_or(last);
+            let mut run = (last, 1);
             while let Some(last) = runs.last().copied()
                 && last.0 / f64::from(last.1) >= run.0 / f64::from(run.1)
             {

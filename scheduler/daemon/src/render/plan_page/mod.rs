@@ -24,32 +24,34 @@ use std::fmt::Write as _;
 /// The style of the laboratory's page, and what this one has besides.
 const STYLE: &str = concat!(include_str!("../bench/page.css"), include_str!("page.css"));
 
-/// Colours of families; those beyond share one.
+/// Colours of kinds of families; those beyond share one.
 const COLOURS: usize = 8;
 
-/// The class of colour of each family: those that take most time have one of their own.
+/// The class of colour of each kind of family: those that take most time have one of their own.
 struct Colours<'d> {
     ranks: HashMap<&'d str, usize>,
+}
+
+/// Families whose names differ in the numbers at their end alone are of one kind: `syrk` of `syrk-1-2`.
+fn kind(family: &str) -> &str {
+    let kind = family.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '-' | '_' | '.'));
+    if kind.is_empty() { family } else { kind }
 }
 
 impl<'d> Colours<'d> {
     fn new(doc: &'d PlanDoc) -> Self {
         let mut seconds: HashMap<&str, f64> = HashMap::new();
-        let mut names: Vec<&str> = Vec::new();
         for task in &doc.tasks {
-            let sum = seconds.entry(&task.family).or_insert_with(|| {
-                names.push(&task.family);
-                0.0
-            });
-            *sum += task.end_s - task.start_s;
+            *seconds.entry(kind(&task.family)).or_default() += task.end_s - task.start_s;
         }
-        names.sort_by(|a, b| seconds[b].total_cmp(&seconds[a]).then(a.cmp(b)));
-        Self { ranks: names.into_iter().enumerate().map(|(rank, name)| (name, rank)).collect() }
+        let mut kinds: Vec<(&str, f64)> = seconds.into_iter().collect();
+        kinds.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
+        Self { ranks: kinds.into_iter().enumerate().map(|(rank, (kind, _))| (kind, rank)).collect() }
     }
 
     /// The class of a family.
     fn class(&self, family: &str) -> String {
-        match self.ranks.get(family) {
+        match self.ranks.get(kind(family)) {
             Some(rank) if *rank < COLOURS => format!("c{rank}"),
             Some(_) | None => "cx".to_owned(),
         }
@@ -70,13 +72,13 @@ pub(crate) fn page(doc: &PlanDoc) -> String {
         escape(&lead(doc))
     );
     tiles(&mut out, doc);
-    tables::strategies(&mut out, doc);
     out.push_str("<section><h2>The graph</h2>\n");
     let drawing = drawing::drawing(doc, &colours);
     let _ = writeln!(out, "<p>{}</p>", escape(&about_drawing(doc, drawing.note.as_deref())));
     let _ = writeln!(out, "<div class=\"scroll pad\">{}</div></section>", drawing.inline());
     schedule::section(&mut out, doc, &colours);
     usage::section(&mut out, doc);
+    tables::strategies(&mut out, doc);
     tables::levels(&mut out, doc);
     tables::functions(&mut out, doc, &colours);
     tables::redundant(&mut out, doc);

@@ -13,15 +13,22 @@ pub(super) const LABEL: f64 = 118.0;
 pub(super) const RIGHT: f64 = 10.0;
 const LANE: f64 = 19.0;
 const LANE_MANY: f64 = 11.0;
+const LANE_MOST: f64 = 7.0;
 const DEVICE_GAP: f64 = 10.0;
 const AXIS: f64 = 24.0;
 
-/// Lanes of a device, and devices; the rest is counted.
+/// Lanes in all and of one device, from how many on they are thinner, and devices; the rest is counted.
+const LANES_IN_ALL: usize = 240;
 const LANES_MAX: usize = 32;
+const LANES_LEAST: usize = 5;
 const LANES_MANY: usize = 10;
+const LANES_MOST: usize = 18;
 const DEVICES_MAX: usize = 24;
 
-/// Families that are explained below the chart.
+/// A frame around a narrower bar would hide it.
+const FRAME_FROM: f64 = 4.0;
+
+/// Kinds of families that are explained.
 const LEGEND_MAX: usize = 8;
 
 /// How wide a letter in a bar is, about.
@@ -76,10 +83,17 @@ fn chart(out: &mut String, doc: &PlanDoc, colours: &Colours<'_>, span: f64) {
     let devices = by_device(doc);
     let mut body = String::new();
     let mut y = 4.0;
-    for (device, tasks) in devices.iter().take(DEVICES_MAX) {
+    let (busy, idle): (Vec<_>, Vec<_>) = devices.iter().partition(|(_, tasks)| !tasks.is_empty());
+    let lanes_max = (LANES_IN_ALL / busy.len().max(1)).clamp(LANES_LEAST, LANES_MAX);
+    for (device, tasks) in busy.iter().take(DEVICES_MAX) {
         let name = doc.machine.iter().find(|known| known.device == *device).map_or("", |known| &known.name);
-        let (lanes, hidden) = lanes_of(tasks, &critical, scale);
-        let tall = if lanes.len() > LANES_MANY { LANE_MANY } else { LANE };
+        let name = name.strip_prefix("NVIDIA ").unwrap_or(name);
+        let (lanes, hidden) = lanes_of(tasks, &critical, scale, lanes_max);
+        let tall = match lanes.len() {
+            0..=LANES_MANY => LANE,
+            n if n <= LANES_MOST => LANE_MANY,
+            _ => LANE_MOST,
+        };
         let height = (lanes.len().max(1) as f64 * tall).max(2.0 * 13.0);
         let _ = write!(
             body,
@@ -91,7 +105,7 @@ fn chart(out: &mut String, doc: &PlanDoc, colours: &Colours<'_>, span: f64) {
             at(y + 11.0),
             short(device, 14),
             at(y + 24.0),
-            short(name, 19)
+            short(if name == "unknown" { "" } else { name }, 18)
         );
         for (at, lane) in lanes.iter().enumerate() {
             for bar in lane {
@@ -128,15 +142,26 @@ fn chart(out: &mut String, doc: &PlanDoc, colours: &Colours<'_>, span: f64) {
         "<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"Gantt chart\">{axis}{body}</svg>",
         at(plot + AXIS)
     );
-    let hidden = devices.len().saturating_sub(DEVICES_MAX);
+    let hidden = busy.len().saturating_sub(DEVICES_MAX);
     if hidden > 0 {
         let _ = write!(out, "<p>+{}</p>", escape(&format::counted(hidden as u64, "more device")));
+    }
+    if !idle.is_empty() {
+        let names: Vec<&str> = idle.iter().take(DEVICES_MAX).map(|(device, _)| *device).collect();
+        let more = idle.len().saturating_sub(names.len());
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let _ = write!(out, "<p class=\"idle\">Idle throughout: {}{more}.</p>", escape(&names.join(", ")));
     }
 }
 
 /// The lanes of a device, and how many tasks lie in those that are not shown. On a lane tasks of one family
 /// that are too near to be told apart become one bar.
-fn lanes_of<'d>(tasks: &[&'d PlanTaskDoc], critical: &HashSet<&str>, scale: f64) -> (Vec<Vec<Bar<'d>>>, u64) {
+fn lanes_of<'d>(
+    tasks: &[&'d PlanTaskDoc],
+    critical: &HashSet<&str>,
+    scale: f64,
+    lanes_max: usize,
+) -> (Vec<Vec<Bar<'d>>>, u64) {
     let mut sorted: Vec<(u64, u64, &PlanTaskDoc)> = tasks
         .iter()
         .filter_map(|task| {
@@ -148,7 +173,7 @@ fn lanes_of<'d>(tasks: &[&'d PlanTaskDoc], critical: &HashSet<&str>, scale: f64)
     let intervals: Vec<(u64, u64)> = sorted.iter().map(|(start, end, _)| (*start, *end)).collect();
     let packed = lanes::pack(&intervals);
     let opened = packed.iter().max().map_or(0, |lane| lane + 1);
-    let mut shown: Vec<Vec<Bar<'_>>> = (0..opened.min(LANES_MAX)).map(|_| Vec::new()).collect();
+    let mut shown: Vec<Vec<Bar<'_>>> = (0..opened.min(lanes_max)).map(|_| Vec::new()).collect();
     let mut hidden = 0;
     for ((start, end, task), lane) in sorted.into_iter().zip(packed) {
         let Some(lane) = shown.get_mut(lane) else {
@@ -197,7 +222,7 @@ fn draw(body: &mut String, bar: &Bar<'_>, y: f64, tall: f64, scale: f64, colours
         body,
         "<rect class=\"{}{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"><title>{}</title></rect>",
         colours.class(&task.family),
-        if bar.critical { " crit" } else { "" },
+        if bar.critical && wide >= FRAME_FROM { " crit" } else { "" },
         at(x),
         at(y + 1.0),
         at(wide),
@@ -222,27 +247,21 @@ fn draw(body: &mut String, bar: &Bar<'_>, y: f64, tall: f64, scale: f64, colours
 fn legend(out: &mut String, doc: &PlanDoc, colours: &Colours<'_>) {
     let mut counts: BTreeMap<(usize, &str), u64> = BTreeMap::new();
     for task in &doc.tasks {
-        let rank = colours.ranks.get(task.family.as_str()).copied().unwrap_or(usize::MAX);
-        *counts.entry((rank, &task.family)).or_default() += 1;
+        let kind = super::kind(&task.family);
+        let rank = colours.ranks.get(kind).copied().unwrap_or(usize::MAX);
+        *counts.entry((rank, kind)).or_default() += 1;
     }
+    const KEY: &str = "<svg class=\"key\" viewBox=\"0 0 10 10\"><rect class=\"";
+    const REST: &str = "\" width=\"10\" height=\"10\"/></svg>";
     out.push_str("<p class=\"legend\">");
-    for ((_, family), count) in counts.iter().take(LEGEND_MAX) {
+    for ((_, kind), count) in counts.iter().take(LEGEND_MAX) {
         let count = if *count > 1 { format!(" {}", format::count(*count)) } else { String::new() };
-        let _ = write!(
-            out,
-            "<span><svg class=\"key\" viewBox=\"0 0 10 10\"><rect class=\"{}\" width=\"10\" height=\"10\"/></svg>{}<small>{}</small></span>",
-            colours.class(family),
-            short(family, 32),
-            escape(&count)
-        );
+        let (class, kind, count) = (colours.class(kind), short(kind, 32), escape(&count));
+        let _ = write!(out, "<span>{KEY}{class}{REST}{kind}<small>{count}</small></span>");
     }
     let hidden = counts.len().saturating_sub(LEGEND_MAX);
     if hidden > 0 {
-        let _ = write!(
-            out,
-            "<span><svg class=\"key\" viewBox=\"0 0 10 10\"><rect class=\"cx\" width=\"10\" height=\"10\"/></svg>{} more</span>",
-            format::count(hidden as u64)
-        );
+        let _ = write!(out, "<span>{KEY}cx{REST}{} more</span>", format::count(hidden as u64));
     }
     out.push_str("</p>");
 }

@@ -171,7 +171,11 @@ fn draw(out: &mut String, chart: &Chart, y: f64, span: f64, scale: f64) {
         second = at(y + 28.0),
         peak = escape(&(chart.show)(peak)),
         third = at(y + 41.0),
-        of = escape(&format!("of {}", (chart.show)(chart.capacity))),
+        // Everybody knows of how much a share is one.
+        of = match chart.what {
+            "share" => String::new(),
+            _ => escape(&format!("of {}", (chart.show)(chart.capacity))),
+        },
     );
 }
 
