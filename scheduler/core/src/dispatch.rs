@@ -166,7 +166,12 @@ impl Scheduler {
                 self.request_on(run, task, variant, node)
             })
             .collect();
-        let candidate = Candidate { task, planned: run.planned(task), requests: &requests };
+        let candidate = Candidate {
+            task,
+            planned: run.planned(task),
+            weights: run.graph.settings.weights,
+            requests: &requests,
+        };
         let view = View { now: self.now, ledger: &self.ledger, estimates: &self.estimates };
         let mut rng = Rng::of(run.seed, u64::from(task));
         let strategy = &mut self.strategies[run.strategy];

@@ -3,7 +3,7 @@
 use crate::estimate::{Estimate, Estimates};
 use crate::ledger::Ledger;
 use crate::rng::Rng;
-use dunnage_model::{DeviceId, Graph, NodeId, PlannedPlace, Request, Time};
+use dunnage_model::{DeviceId, Graph, NodeId, PlannedPlace, Request, Time, Weights};
 
 /// Chooses where a ready task runs.
 ///
@@ -49,6 +49,8 @@ pub struct Candidate<'a> {
     pub task: u32,
     /// Where the plan wants it, if there is a plan.
     pub planned: Option<PlannedPlace>,
+    /// What its graph weighs against what.
+    pub weights: Weights,
     /// What each of its variants asks for, grown after out-of-memory, in the order of the variants.
     pub requests: &'a [Request],
 }

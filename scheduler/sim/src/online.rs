@@ -12,7 +12,7 @@ use crate::validate::OrderedTime;
 use dunnage_core::{Candidate, Estimate, Estimates, Ledger, Proposal, Rng, Strategy, View};
 use dunnage_model::{
     Attempt, AttemptId, Basis, Bytes, Cost, CpuSpec, DeviceId, GpuRequest, GraphId, MilliCores, NodeId,
-    NodeSpec, Request, Span, TaskId, Time,
+    NodeSpec, Request, Span, TaskId, Time, Weights,
 };
 use dunnage_strategies::planning::{Instance, Mode, Schedule};
 use std::cmp::Reverse;
@@ -400,7 +400,12 @@ impl<'a> Run<'a> {
                 continue;
             }
             self.waiting[shape].pop();
-            let candidate = Candidate { task, planned: None, requests: &self.site.shapes[shape].requests };
+            let candidate = Candidate {
+                task,
+                planned: None,
+                weights: Weights::default(),
+                requests: &self.site.shapes[shape].requests,
+            };
             let view = View { now: instant(self.now), ledger: &self.ledger, estimates: &self.estimates };
             let mut rng = Rng::of(seed, u64::from(task));
             let chosen = strategy

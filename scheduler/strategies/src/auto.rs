@@ -6,7 +6,7 @@
 //! Source: ours; that no list rule is best everywhere is shown by Coleman and Krishnamachari 2024 (PISA).
 //! Cost and weakness are those of what it chose.
 
-use crate::follow::follow;
+use crate::follow::{Goal, follow};
 use crate::packing::Policy;
 use crate::packing::online::Packer;
 use crate::planning::{GraphPlanner, Instance, PlanOptions, Schedule, SchedulePlanner};
@@ -24,8 +24,9 @@ pub struct Auto {
 }
 
 fn order_matters(graph: &Graph) -> bool {
-    graph.len() > 1
-        && (graph.edges() > 0 || graph.functions().iter().any(|function| function.variants.len() > 1))
+    let has_variants = graph.functions().iter().any(|function| function.variants.len() > 1);
+    (graph.len() > 1 && (graph.edges() > 0 || has_variants))
+        || (has_variants && Goal::of(graph.settings.weights) == Goal::Other)
 }
 
 /// What plans a graph of this many tasks, and the reason in words.
@@ -65,7 +66,7 @@ impl Strategy for Auto {
         _: &mut Rng,
     ) -> Option<usize> {
         if task.planned.is_some() || task.requests.len() > 1 {
-            follow(view, task, options)
+            follow(view, task, options, Goal::of(task.weights))
         } else {
             self.packer.choose(Policy::Auto, view, task, options)
         }

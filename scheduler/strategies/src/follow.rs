@@ -1,19 +1,54 @@
 //! What every strategy with a plan does when a task is ready: it follows the plan.
 
 use dunnage_core::{Candidate, Proposal, Rng, Strategy, View};
-use dunnage_model::Graph;
+use dunnage_model::{DeviceId, Graph, Weights};
 
 /// A strategy of this name whose choices are those of its plan.
 #[derive(Clone, Copy, Debug)]
-pub struct Follow(pub &'static str);
+pub struct Follow {
+    name: &'static str,
+    goal: Goal,
+}
+
+/// What a plan was made for, as far as it matters to who follows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Goal {
+    /// Less time: what is as quick is as good.
+    Time,
+    /// Something else as well: what is quicker may cost more of it.
+    Other,
+}
+
+impl Goal {
+    /// The goal of a plan for less time, with these weights.
+    pub(crate) fn of(weights: Weights) -> Self {
+        if weights == Weights::default() { Self::Time } else { Self::Other }
+    }
+}
+
+impl Follow {
+    /// A strategy whose plans are for less time.
+    pub const fn time(name: &'static str) -> Self {
+        Self { name, goal: Goal::Time }
+    }
+
+    /// A strategy whose plans are for something else.
+    pub const fn other(name: &'static str) -> Self {
+        Self { name, goal: Goal::Other }
+    }
+}
 
 impl Strategy for Follow {
     fn name(&self) -> &'static str {
-        self.0
+        self.name
     }
 
     fn needs_plan(&self, graph: &Graph) -> bool {
-        graph.len() > 1
+        match (self.goal, Goal::of(graph.settings.weights)) {
+            (Goal::Time, Goal::Time) => graph.len() > 1,
+            // Even one function alone has a device that is best by what counts.
+            (Goal::Other, _) | (_, Goal::Other) => !graph.is_empty(),
+        }
     }
 
     fn choose(
@@ -23,13 +58,19 @@ impl Strategy for Follow {
         options: &[Proposal],
         _: &mut Rng,
     ) -> Option<usize> {
-        follow(view, task, options)
+        let goal = if self.goal == Goal::Other { Goal::Other } else { Goal::of(task.weights) };
+        follow(view, task, options, goal)
     }
 }
 
-/// Takes the place that the plan wants; waits for it while that device could take the task; without a plan,
-/// or when it could not, takes the variant that is expected to end first.
-pub(crate) fn follow(view: &View<'_>, task: &Candidate<'_>, options: &[Proposal]) -> Option<usize> {
+/// Takes the place that the plan wants, or one that is as good; waits for it while that device could take
+/// the task; without a plan, or when it could not, takes the variant that is expected to end first.
+pub(crate) fn follow(
+    view: &View<'_>,
+    task: &Candidate<'_>,
+    options: &[Proposal],
+    goal: Goal,
+) -> Option<usize> {
     if let Some(place) = task.planned {
         let wanted = options
             .iter()
@@ -42,11 +83,14 @@ pub(crate) fn follow(view: &View<'_>, task: &Candidate<'_>, options: &[Proposal]
         if wanted.is_some() {
             return wanted;
         }
-        // Another device of the same kind that is free now is as good: a plan is made as if the machine were
-        // empty, and holds nothing back from what is idle.
+        // A device of the same class that is free now is as good, and for time alone any on which it takes no
+        // longer: a plan holds nothing back from what is idle.
         let planned = place.end_s - place.start_s;
-        let as_good =
-            options.iter().position(|option| option.variant == place.variant || option.seconds() <= planned);
+        let class = |device: DeviceId| view.ledger.node(device.node).map(|node| node.spec.class(device));
+        let as_good = options.iter().position(|option| {
+            let alike = option.variant == place.variant && class(option.main_device()) == class(place.device);
+            alike || (goal == Goal::Time && option.seconds() <= planned)
+        });
         if as_good.is_some() {
             return as_good;
         }
