@@ -158,6 +158,16 @@ impl Scheduler {
                 let request = self.request_on(run, id.index, variant, node.spec.id);
                 match node.check(&request) {
                     Ok(()) => {
+                        if let Some((task, at)) = self.reserved().filter(|(task, _)| *task != id) {
+                            let other = self.graphs.get(&task.graph);
+                            let name = other.map_or(String::new(), |run| run.graph.task_name(task.index));
+                            let text = format!(
+                                "room is kept for `{name}` of graph {}, which is predicted to start in {}",
+                                task.graph,
+                                at.since(self.now)
+                            );
+                            return Why { code: "priority", text };
+                        }
                         let text = match run.planned(id.index) {
                             Some(place) => format!("its plan keeps it for {}", place.device),
                             None => "others go before it".to_owned(),

@@ -119,9 +119,14 @@ impl NodeLedger {
         self.gpus
             .iter()
             .zip(&self.spec.gpus)
-            .filter(|(gpu, spec)| gpu.check(spec, request).is_ok())
+            .filter(|(gpu, spec)| !gpu.is_taken(request) && gpu.check(spec, request).is_ok())
             .map(|(gpu, _)| gpu.device)
             .collect()
+    }
+
+    /// What most often stands in the way, found without a sentence about it: `check_host` refuses as well.
+    fn is_full(&self, request: &Request) -> bool {
+        i64::from(request.cpus.0) > self.cpus_free || self.lacks_memory(request)
     }
 
     fn check_host(&self, request: &Request) -> Result<(), Refusal> {
@@ -262,6 +267,15 @@ impl GpuLedger {
     /// Whether this GPU alone could take its part of a request now.
     pub(crate) fn check_one(&self, spec: &GpuSpec, request: &Request) -> Result<(), Refusal> {
         self.check(spec, &request.gpu)
+    }
+
+    /// The same without a sentence: `check` refuses as well.
+    fn is_taken(&self, request: &GpuRequest) -> bool {
+        match request {
+            GpuRequest::None => false,
+            GpuRequest::Whole { .. } => self.exclusive || self.holders > 0,
+            GpuRequest::Part { share, .. } => self.exclusive || self.share_held + i64::from(share.0) > 1000,
+        }
     }
 
     fn check(&self, spec: &GpuSpec, request: &GpuRequest) -> Result<(), Refusal> {
@@ -529,7 +543,7 @@ impl Ledger {
     /// each GPU, ordered by device.
     pub fn options(&self, request: &Request, node: NodeId) -> Vec<Vec<DeviceId>> {
         let Some(ledger) = self.nodes.get(&node) else { return Vec::new() };
-        if ledger.check_host(request).is_err() {
+        if ledger.is_full(request) || ledger.check_host(request).is_err() {
             return Vec::new();
         }
         match &request.gpu {
@@ -652,7 +666,9 @@ impl Ledger {
     /// The placement of a request on a node, if it fits, on those GPUs that stand last in a list.
     pub(crate) fn pick_last(&self, request: &Request, node: NodeId, freed: &[DeviceId]) -> Option<Placement> {
         let ledger = self.nodes.get(&node)?;
-        ledger.check(request).ok()?;
+        if ledger.is_full(request) {
+            return None;
+        }
         let count = match &request.gpu {
             GpuRequest::None => 0,
             GpuRequest::Whole { count, .. } => usize::from(*count),
@@ -662,6 +678,9 @@ impl Ledger {
         let place = |device: &DeviceId| freed.iter().rposition(|known| known == device);
         gpus.sort_by_key(|device| std::cmp::Reverse(place(device)));
         gpus.truncate(count);
+        if gpus.len() < count {
+            return None;
+        }
         self.fit(request, &Cost::default(), 0, node, &gpus).ok()
     }
 

@@ -72,7 +72,7 @@ impl Default for Policy {
             size_steps: 4,
             skips: true,
             patience: Some(10.0),
-            guard: Some(Guard { backlog: 0.93, means: 0.5, least: Span::secs(60) }),
+            guard: Some(Guard { backlog: 0.95, means: 0.5, least: Span::secs(60) }),
             half_life: Span::secs(24 * 3600),
             gpu_weight: 16.0,
             replans: true,

@@ -8,8 +8,9 @@ use dunnage_model::{DeviceId, Graph, NodeId, PlannedPlace, Request, Time, Weight
 /// Chooses where a ready task runs.
 ///
 /// One page each, in `dunnage-strategies`, behind one registry. A strategy keeps no books: what is free
-/// is in the view. It must choose the same from the same view, with randomness only from the generator
-/// it is handed, which is seeded by the submission and the task.
+/// is in the view. It may remember statistics of what it was asked to place, and must choose the same after
+/// the same questions, with randomness only from the generator it is handed, which is seeded by the
+/// submission and the task. What it remembers does not outlive the process.
 pub trait Strategy: Send {
     /// The name of graph file and CLI.
     fn name(&self) -> &'static str;

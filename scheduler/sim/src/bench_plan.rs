@@ -127,9 +127,12 @@ impl<'c> Meter<'c> {
         }
         let used = (self.clock)() - self.begin;
         self.over = used >= self.budget;
-        let pace = used / self.asked as f64;
-        let left = ((self.budget - used) / 8.0 / pace.max(1e-12)).min(1e12);
-        self.stride = (left as u64).clamp(1, self.stride * 2);
+        // Before the first schedules nothing is known of how long one takes.
+        if self.asked > 2 {
+            let pace = used / self.asked as f64;
+            let left = ((self.budget - used) / 8.0 / pace.max(1e-12)).min(1e12);
+            self.stride = (left as u64).clamp(1, self.stride * 2);
+        }
         self.next = self.asked + self.stride;
         self.over
     }

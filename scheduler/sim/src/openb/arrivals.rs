@@ -6,7 +6,7 @@ use dunnage_core::Rng;
 use dunnage_strategies::packing::Shape;
 
 /// At most this many arrivals.
-pub(super) const ARRIVALS_MAX: usize = 20_000_000;
+pub(super) const ARRIVALS_MAX: usize = 4_000_000;
 
 /// All shapes in random order, then random repeats until they ask for `limit` GPU milli; where the list
 /// asks for more, random ones are left out.

@@ -258,6 +258,6 @@ fn what_was_submitted_is_learned_and_forgotten() {
         history.submit(Shape { cpu: n, ..shape(0, 1, 250) });
     }
     let after = history.workload(&capacity);
-    assert!(after.typical_shapes() <= 2100);
+    assert!(after.typical_shapes() <= 512);
     assert_eq!(after.largest_milli, 1000);
 }

@@ -16,7 +16,7 @@ const GPU_OFFERS: u32 = 100;
 /// The same for a node, where cores and GPUs must match.
 const NODE_OFFERS: u32 = 4;
 
-/// At most this many shapes are told apart in the table of nodes.
+/// At most this many shapes, and parts of a GPU, are told apart: the most frequent.
 const SHAPES_MAX: usize = 48;
 
 /// A cell of the table of nodes, at least, in GPU milli and thousandths of cores.
@@ -61,6 +61,9 @@ impl GpuWaste {
         if total <= 0.0 {
             return Self::default();
         }
+        let mut parts = parts.to_vec();
+        parts.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        parts.truncate(SHAPES_MAX);
         let parts: Vec<(usize, f64)> = parts
             .iter()
             .map(|(milli, weight)| (usize::from(*milli).max(1), missed(weight / total, GPU_OFFERS)))

@@ -250,7 +250,7 @@ fn eighths(shapes: &[(f64, f64, f64)]) -> Vec<f64> {
 }
 
 /// At most this many shapes are remembered; the rarest are forgotten first.
-const SHAPES_MAX: usize = 2048;
+const SHAPES_MAX: usize = 512;
 
 /// What a submission counts more than the one before: after 4096 of them, one counts half.
 const DECAY: f64 = 1.000_169_239_705_302_2;

@@ -25,8 +25,12 @@ const FIRST: usize = 6;
 const POPULATION: usize = 60;
 /// The noise of the first lists, as a share of the critical path.
 const NOISE: f64 = 0.3;
-/// Breeding ends after this many schedules.
-const BREED_UNTIL: u64 = 5_000;
+/// The same once the search begins anew.
+const NOISE_LATER: f64 = 1.0;
+/// Breeding takes so many schedules.
+const BREED: u64 = 5_000;
+/// After so many schedules a node the search begins anew, keeping the best.
+const EPOCH_A_NODE: u64 = 4_000;
 const WINDOWS: Windows =
     Windows { least: 6, most: 30, threshold: 0.003, patience: 20_000, rough: 0.05, back: 0.5 };
 
@@ -88,7 +92,7 @@ fn improve<P: Profile>(
     let mut population = Population::default();
     if problem.nodes() >= LARGE {
         sweep_first(&mut run, instance, seeds, &mut population);
-        search(&mut run, &mut population, WINDOWS);
+        search(&mut run, &mut population, WINDOWS, u64::MAX);
         return (run.best_end, run.schedules);
     }
     let given = lists_of(instance, problem, seeds);
@@ -97,9 +101,20 @@ fn improve<P: Profile>(
         let (bound, best) = (run.bound, run.best);
         run.bound = bounds::destructive(problem, bound, best, &mut || run.is_time_over());
     }
-    fill(&mut run, &mut population, &given, POPULATION, NOISE);
-    breed(&mut run, &mut population, BREED_UNTIL);
-    search(&mut run, &mut population, WINDOWS);
+    let mut noise = NOISE;
+    loop {
+        fill(&mut run, &mut population, &given, POPULATION, noise);
+        let until = run.schedules + BREED;
+        breed(&mut run, &mut population, until);
+        let until = run.schedules + EPOCH_A_NODE * problem.nodes() as u64;
+        search(&mut run, &mut population, WINDOWS, until);
+        if run.is_done() {
+            break;
+        }
+        // Nothing new has come of these for long: others, less alike.
+        population = Population { tried: given.len() + RULES, ..Population::default() };
+        noise = NOISE_LATER;
+    }
     (run.best_end, run.schedules)
 }
 

@@ -197,13 +197,39 @@ fn real_times_give_what_whole_times_give() {
     for round in 0..40_u64 {
         let seed = rng.next();
         let whole = random(&mut Rng::new(seed), 6, 2, 1.0);
-        // No common unit in seven digits: rounded ticks and the event list.
-        let scale = std::f64::consts::PI / 3.0;
-        let real = random(&mut Rng::new(seed), 6, 2, scale);
-        let (whole, real) = (plan(&whole, 2_000), plan(&real, 2_000));
-        assert!((real.makespan - whole.makespan * scale).abs() <= 1e-9 * real.makespan, "round {round}");
-        let tenths = plan(&random(&mut Rng::new(seed), 6, 2, 0.1), 2_000);
-        assert!((tenths.makespan - whole.makespan * 0.1).abs() <= 1e-9, "round {round}");
+        let best = plan(&whole, 2_000).makespan;
+        // A common factor, whatever it is.
+        for scale in [0.1, std::f64::consts::PI / 3.0, 1e-9, 12_345_678.9] {
+            let scaled = plan(&random(&mut Rng::new(seed), 6, 2, scale), 2_000);
+            assert!(
+                (scaled.makespan - best * scale).abs() <= 1e-9 * scaled.makespan,
+                "round {round}, {scale}"
+            );
+        }
+        // No common factor: each a hair longer, so that the optimum is at most as much longer.
+        let mut real = whole.clone();
+        for kind in &mut real.kinds {
+            kind.modes[0].seconds *= 1.0 + 1e-6 * rng.unit();
+        }
+        let real = plan(&real, 2_000).makespan;
+        assert!(best <= real && real <= best * (1.0 + 1e-6), "round {round}: {best} {real}");
+    }
+}
+
+#[test]
+fn long_tasks_go_by_events_and_give_the_same() {
+    let mut rng = Rng::new(8);
+    for round in 0..30 {
+        let seed = rng.next();
+        let short = random(&mut Rng::new(seed), 12, 3, 1.0);
+        let mut long = random(&mut Rng::new(seed), 12, 3, 1000.0);
+        // One task that has no common factor with the others, and that is in nobody's way.
+        long.kinds[0].modes[0].takes = Box::default();
+        long.kinds[0].modes[0].seconds += 1.0;
+        let mut free = short.clone();
+        free.kinds[0].modes[0].takes = Box::default();
+        let (short, long) = (plan(&free, 4_000).makespan, plan(&long, 4_000).makespan);
+        assert!((short * 1000.0..=short * 1000.0 + 1.0).contains(&long), "round {round}: {short} {long}");
     }
 }
 
@@ -303,17 +329,54 @@ fn a_run_that_time_cuts_is_repeated_by_its_count() {
     }
 }
 
-#[test]
-fn a_large_instance_is_planned_in_one_pass() {
-    let mut rng = Rng::new(7);
-    let tasks = 20_000;
-    let durations: Vec<f64> = (0..tasks).map(|_| 1.0 + rng.below(20) as f64).collect();
+/// Tasks that are mostly ready at once, of times in whole seconds or not.
+fn wide(rng: &mut Rng, tasks: usize, is_real: bool) -> Instance {
+    let durations: Vec<f64> = (0..tasks)
+        .map(|_| if is_real { 1.0 + 20.0 * rng.unit() } else { 1.0 + rng.below(20) as f64 })
+        .collect();
     let takes: Vec<Vec<(u32, u64)>> = (0..tasks).map(|_| vec![(0, 1 + rng.below(4) as u64)]).collect();
     let parents: Vec<Vec<u32>> = (0..tasks)
         .map(|task| if task > 0 && task % 3 == 0 { vec![rng.below(task) as u32] } else { vec![] })
         .collect();
-    let instance = instance(&durations, &takes, &parents, &[16]);
-    let schedule = solve(&instance, &PlanOptions::default(), &[], &mut Budget::of(3)).unwrap();
-    let bound = lower_bound(&instance);
-    assert!(bound <= schedule.makespan && schedule.makespan <= bound * 1.2, "{} {bound}", schedule.makespan);
+    instance(&durations, &takes, &parents, &[16])
+}
+
+#[test]
+fn large_instances_are_near_the_bound_at_once() {
+    let mut rng = Rng::new(7);
+    for (tasks, is_real) in [(8_000, false), (8_000, true), (2_000, true), (2_000, false)] {
+        let mut instance = wide(&mut rng, tasks, is_real);
+        if tasks == 2_000 {
+            instance.earliest = (0..tasks).map(|_| 30.0 * rng.unit()).collect();
+            instance.occupied = vec![Occupied { resource: 0, amount: 7, until: 99.5 }];
+        }
+        let schedule = solve(&instance, &PlanOptions::default(), &[], &mut Budget::of(30)).unwrap();
+        if tasks == 2_000 {
+            check(&instance, &schedule);
+        }
+        let bound = lower_bound(&instance);
+        assert!(bound <= schedule.makespan, "{bound}");
+        assert!(schedule.makespan <= bound * 1.05, "{} {bound}", schedule.makespan);
+    }
+}
+
+#[test]
+fn a_large_seed_is_not_lost() {
+    let mut rng = Rng::new(9);
+    for is_real in [false, true] {
+        let instance = wide(&mut rng, 3_000, is_real);
+        let seed = solve(&instance, &PlanOptions::default(), &[], &mut Budget::of(40)).unwrap();
+        for schedules in [0, 1, 5] {
+            let mut budget = Budget::of(schedules);
+            let seeds = std::slice::from_ref(&seed);
+            let after = solve(&instance, &PlanOptions::default(), seeds, &mut budget).unwrap();
+            assert!(after.makespan <= seed.makespan && after.schedules <= schedules);
+        }
+        // Time that is over before anything begins.
+        let mut over = || true;
+        let mut budget = Budget::with_clock(100, &mut over);
+        let after =
+            solve(&instance, &PlanOptions::default(), std::slice::from_ref(&seed), &mut budget).unwrap();
+        assert_eq!((after.makespan, after.schedules), (seed.makespan, 0));
+    }
 }

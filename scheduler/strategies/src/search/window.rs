@@ -33,8 +33,13 @@ pub(crate) struct Shuffle {
     old: Vec<u32>,
 }
 
-/// Walks from lists of the population until the run is done.
-pub(crate) fn search<P: Profile>(run: &mut Run<'_, '_, P>, population: &mut Population, windows: Windows) {
+/// Walks from lists of the population until the run has made so many schedules or is done.
+pub(crate) fn search<P: Profile>(
+    run: &mut Run<'_, '_, P>,
+    population: &mut Population,
+    windows: Windows,
+    until: u64,
+) {
     let nodes = run.problem.nodes();
     if nodes < 2 || population.lists.is_empty() {
         return;
@@ -45,7 +50,7 @@ pub(crate) fn search<P: Profile>(run: &mut Run<'_, '_, P>, population: &mut Popu
     let mut next = Vec::with_capacity(nodes);
     let mut end = Vec::new();
     let mut from = population.best().unwrap_or(0);
-    while !run.is_done() {
+    while run.schedules < until && !run.is_done() {
         let mut current = population.lists[from].clone();
         let mut by_end = current.clone();
         let mut length = population.makespans[from];

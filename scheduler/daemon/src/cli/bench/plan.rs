@@ -113,11 +113,11 @@ pub(crate) fn plan(context: &Context, args: &PlanArgs) -> Result<i32, Failure> {
         None => None,
     };
     let mut bench = PlanBench::new(args.html.is_some());
-    let mut progress = Progress::new(context, cases.len() * strategies.len());
+    let mut progress = Progress::new(cases.len() * strategies.len());
     let mut invalid = None;
     for case in &cases {
         let lower_bound = dunnage_strategies::planning::lower_bound(&case.instance);
-        bench.begin(case);
+        bench.begin();
         for strategy in &strategies {
             progress.step(&case.name, strategy);
             let outcome =
@@ -290,7 +290,7 @@ const QUIET: std::time::Duration = std::time::Duration::from_millis(500);
 const EVERY: std::time::Duration = std::time::Duration::from_millis(100);
 
 impl Progress {
-    fn new(_: &Context, all: usize) -> Self {
+    fn new(all: usize) -> Self {
         let now = std::time::Instant::now();
         let terminal = std::io::stderr().is_terminal();
         Self { shown: false, terminal, done: 0, all, begin: now, last: now }

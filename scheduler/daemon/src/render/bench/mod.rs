@@ -92,7 +92,7 @@ impl PlanBench {
     }
 
     /// The rows of another instance follow.
-    pub(crate) fn begin(&mut self, _: &Case) {
+    pub(crate) fn begin(&mut self) {
         self.begins.push(self.rows.len());
     }
 
@@ -168,4 +168,78 @@ fn chart(case: &Case, row: usize, schedule: &[Row]) -> Chart {
         }
     };
     Chart { row, lanes, bars }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::style::Style;
+
+    fn row(strategy: &str, makespan: f64) -> PlanRow {
+        PlanRow {
+            instance: "<b>dir/a.stg".to_owned(),
+            format: "stg",
+            strategy: strategy.to_owned(),
+            tasks: 3,
+            makespan: Amount::new(makespan, true),
+            lower_bound: Amount::new(10.0, true),
+            plan_ms: 0.5,
+            schedules: 1,
+            valid: makespan < 40.0,
+            why: String::new(),
+            invalid: (makespan >= 40.0).then(|| "two at once".to_owned()),
+        }
+    }
+
+    fn bench() -> PlanBench {
+        let mut bench = PlanBench::new(false);
+        for makespans in [[10.0, 20.0, 40.0], [20.0, 10.0, 40.0], [10.0, 40.0, 20.0]] {
+            bench.begin();
+            bench.rows.extend([("a", 0), ("b", 1), ("random", 2)].map(|(name, at)| row(name, makespans[at])));
+        }
+        bench
+    }
+
+    #[test]
+    fn standings_are_means_over_instances() {
+        let all = standings(&bench());
+        let names: Vec<&str> = all.iter().map(|standing| standing.strategy.as_str()).collect();
+        assert_eq!(names, ["a", "b", "random"]);
+        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} is not {b}");
+        // The geometric mean of 1, 2 and 1, and of 1/4, 1/2 and 1/2.
+        close(all[0].to_best, 2_f64.cbrt());
+        close(all[0].to_random, (1.0_f64 / 16.0).cbrt());
+        close(all[0].gap, 1.0 / 3.0);
+        assert_eq!((all[0].wins, all[0].proved, all[0].invalid), (2, 2, 0));
+        assert_eq!(
+            (all[1].wins, all[1].invalid, all[2].invalid),
+            (1, 1, 2),
+            "what is not valid wins nothing"
+        );
+    }
+
+    #[test]
+    fn the_table_names_what_is_not_valid_and_no_line_is_too_wide() {
+        let bench = bench();
+        let wide = plan_text(&bench, &Style { colour: false, width: 160, unicode: true });
+        assert!(wide.contains("NOT VALID: two at once") && wide.contains("over 3 instances"), "{wide}");
+        assert!(wide.contains("optimal") && wide.contains("100.00 %"), "{wide}");
+        let narrow = plan_text(&bench, &Style { colour: false, width: 50, unicode: false });
+        assert!(narrow.lines().all(|line| line.chars().count() <= 50), "{narrow}");
+    }
+
+    #[test]
+    fn the_page_holds_no_markup_of_others() {
+        let page = plan_html(&bench());
+        assert!(page.contains("&lt;b&gt;dir/a.stg") && !page.contains("<b>dir"));
+        assert!(page.contains("not valid: two at once"));
+    }
+
+    #[test]
+    fn whole_times_are_written_whole() {
+        let text = |time, whole| serde_json::to_string(&Amount::new(time, whole)).expect("a number");
+        assert_eq!(text(43.0, true), "43");
+        assert_eq!(text(43.0, false), "43.0");
+        assert_eq!(text(0.1, false), "0.1");
+    }
 }
