@@ -101,14 +101,12 @@ fn shorten(instance: &Instance, options: &PlanOptions, budget: &mut Budget<'_>) 
     let Some(best) = least(&solutions).cloned() else { return Schedule::default() };
     let begun_with = best.value;
 
-    let is_over = |meter: &mut Meter<'_, '_>| solutions.len() == 1 && meter.is_over();
-    if let Some(first) = first.as_ref().filter(|_| is_over(&mut meter)) {
-        return by_one_rule(first.clone());
+    if let Some(first) = first.filter(|_| solutions.len() == 1 && meter.is_over()) {
+        return by_one_rule(first);
     }
-    let bound = lower_bound(instance);
-    if let Some(first) = first.as_ref().filter(|_| is_over(&mut meter)) {
-        return by_one_rule(first.clone());
-    }
+    // Of a large graph the bound takes long, and is not met anyway.
+    let mut known = portfolio.may(meter.total).then(|| lower_bound(instance));
+    let bound = known.unwrap_or_else(|| net.tail.iter().copied().fold(0.0, f64::max));
     let enough = if begin.objective.is_time() { bound * (1.0 + 1e-9) } else { f64::NEG_INFINITY };
     let mut walk = Walk::new(&net, begin.objective, best, options.seed);
     for solution in &solutions {
@@ -124,6 +122,9 @@ fn shorten(instance: &Instance, options: &PlanOptions, budget: &mut Budget<'_>) 
         for solution in portfolio.orders(&mut begin.sgs, &begin.objective, false, meter) {
             walk.offer(solution);
         }
+        if known.is_none() && portfolio.may(meter.total) && !meter.is_over() {
+            known = Some(lower_bound(instance));
+        }
         let best = walk.best.clone();
         begin.tighten(&net, walk, &best, meter);
     });
@@ -137,7 +138,7 @@ fn shorten(instance: &Instance, options: &PlanOptions, budget: &mut Budget<'_>) 
     let mut schedule = net.schedule(&best.list, &best.start, &best.end);
     schedule.moved = best.moved;
     schedule.schedules = meter.made;
-    schedule.why = why::sentence(&portfolio.made, begun_with, best.value, &schedule, bound);
+    schedule.why = why::sentence(&portfolio.made, begun_with, best.value, &schedule, known.unwrap_or(0.0));
     schedule
 }
 

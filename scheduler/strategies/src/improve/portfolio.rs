@@ -104,7 +104,7 @@ impl<'n, 'i> Portfolio<'n, 'i> {
     }
 
     /// Whether something that takes as long as a rule may be done after this much work.
-    fn may(&self, work: u64) -> bool {
+    pub(crate) fn may(&self, work: u64) -> bool {
         self.work_of_rule <= SMALL || work / 10 >= self.work_of_rule
     }
 
