@@ -59,8 +59,13 @@ impl FairShare {
             (after - before) / half_life
         };
         let (from, until) = (age(from), age(until).min(MOVE_AFTER * 4.0));
-        // The integral of 2^t over the time of use.
-        let amount = weight * (until.exp2() - from.exp2()) * half_life / std::f64::consts::LN_2;
+        // The integral of 2^t over the time of use; over a short one, the value in its middle.
+        let integral = if (until - from).abs() < 1e-3 {
+            f64::midpoint(from, until).exp2() * (until - from)
+        } else {
+            (until.exp2() - from.exp2()) / std::f64::consts::LN_2
+        };
+        let amount = weight * integral * half_life;
         let used = self.used.entry(owner).or_insert(0.0);
         *used = (*used + amount).max(0.0);
         if from > MOVE_AFTER {

@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let guard = Policy::default().guard.ok_or("the default has a guard")?;
     let own = |flag: &str, usual: f64| value(flag).map_or(Ok(usual), str::parse);
     let tried = Policy {
-        patience: Some(own("--patience", 1.0)?),
+        patience: Some(own("--patience", Policy::default().patience.unwrap_or(0.0))?),
         guard: Some(Guard {
             backlog: own("--backlog", guard.backlog)?,
             means: own("--means", guard.means)?,
