@@ -198,7 +198,7 @@ fn instances_of_a_cut_gpu_are_devices() {
 fn a_variant_is_chosen_by_what_is_there() {
     let home = Home::new();
     let graph = "[[function]]\nid = 'f'\ncommand = ['sh', 'task.sh']\n\
-        variants = [{ device = 'gpu', cost = { cpus = 0, gpu_memory = '1GiB', duration = '100us' } }, { device = 'cpu', cost = { cpus = 1, duration = '1s' } }]\n";
+        variants = [{ device = 'gpu', cost = { cpus = 0, gpu_memory = '1GiB', duration = '1us' } }, { device = 'cpu', cost = { cpus = 1, duration = '1s' } }]\n";
     let doc = home.run(graph, "--devices host", 0);
     assert_eq!(function(&doc, "f")["device"], "cpu");
     let _daemon = home.daemon("--devices mock:1x8g");

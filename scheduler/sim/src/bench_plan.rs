@@ -100,7 +100,7 @@ fn online(
 ///
 /// Reading a thread's CPU time is a call of the system and takes as long as a tenth of a small schedule, so
 /// most questions are answered by counting: after each look, the next one is due when an eighth of the time
-/// that is left will have passed at the pace so far, at most twice as many questions later as last time.
+/// that is left, or a 64th of all, will have passed at the pace so far, at most twice as many questions later as last time.
 struct Meter<'c> {
     clock: &'c dyn Fn() -> f64,
     begin: f64,
@@ -130,7 +130,8 @@ impl<'c> Meter<'c> {
         // Before the first schedules nothing is known of how long one takes.
         if self.asked > 2 {
             let pace = used / self.asked as f64;
-            let left = ((self.budget - used) / 8.0 / pace.max(1e-12)).min(1e12);
+            let wait = ((self.budget - used) / 8.0).min(self.budget / 64.0);
+            let left = (wait / pace.max(1e-12)).min(1e12);
             self.stride = (left as u64).clamp(1, self.stride * 2);
         }
         self.next = self.asked + self.stride;
