@@ -118,3 +118,12 @@ fn a_page_and_a_drawing_are_written() {
     let graph = home.path("graph.toml");
     home.call("plan").arg(graph).words("--html").arg(nowhere).end().expect(2).says(&["cannot write"]);
 }
+
+#[test]
+fn local_is_a_flag_of_all_that_can_be_local() {
+    let home = Home::new();
+    home.write("graph.toml", "[[function]]\nid = 'a'\ncommand = ['true']\n");
+    home.call("plan --local graph.toml").ok();
+    home.call("devices --local").ok();
+    home.call("run --local graph.toml").ok();
+}

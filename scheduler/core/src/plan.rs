@@ -2,7 +2,9 @@
 
 use crate::ledger::{GpuLedger, NodeLedger};
 use crate::scheduler::Scheduler;
-use dunnage_model::{Basis, Bytes, DeviceId, Graph, GraphId, Health, NodeSpec, Placement, Plan, TaskState};
+use dunnage_model::{
+    Basis, Bytes, DeviceId, DeviceKind, Graph, GraphId, Health, NodeSpec, Placement, Plan, TaskState,
+};
 use std::sync::Arc;
 
 /// What a task of unknown length is planned with.
@@ -114,7 +116,7 @@ impl Scheduler {
     pub fn plan_problem(&self, id: GraphId) -> Option<PlanProblem> {
         let run = self.graphs.get(&id)?;
         let graph = Arc::clone(&run.graph);
-        let nodes: Vec<Arc<NodeSpec>> = self.ledger.nodes().map(as_it_is).collect();
+        let nodes: Vec<Arc<NodeSpec>> = self.ledger.nodes().filter(|node| node.up).map(as_it_is).collect();
         let mut classes: Vec<String> = Vec::new();
         for node in &nodes {
             let devices =
@@ -126,27 +128,14 @@ impl Scheduler {
                 }
             }
         }
+        let kinds: Vec<(bool, bool)> = classes.iter().map(|class| kinds_of(&nodes, class)).collect();
         let mut best = Basis::None;
         let mut has_unknown = false;
         let seconds = (0..graph.functions().len() as u32)
             .map(|function| {
-                let first = graph.instances(function).start;
-                (0..graph.functions()[function as usize].variants.len() as u8)
-                    .map(|variant| {
-                        classes
-                            .iter()
-                            .map(|class| {
-                                if graph.instances(function).is_empty() {
-                                    return UNKNOWN_SECONDS;
-                                }
-                                let estimate = self.estimates.predict(&graph, first, variant, class);
-                                best = best.min(estimate.basis);
-                                has_unknown |= estimate.duration.is_none();
-                                estimate.duration.map_or(UNKNOWN_SECONDS, |span| span.as_secs_f64().max(1e-6))
-                            })
-                            .collect()
-                    })
-                    .collect()
+                let mut times = self.times(&graph, function, &classes, &kinds, &mut best);
+                has_unknown |= fill_unknown(&mut times) && !graph.instances(function).is_empty();
+                times
             })
             .collect();
         Some(PlanProblem {
@@ -164,6 +153,33 @@ impl Scheduler {
             seed: run.seed,
             graph,
         })
+    }
+
+    /// For each variant of a function and each class the predicted seconds; infinite where nothing is known,
+    /// and zero where devices of the class do not run such variants.
+    fn times(
+        &self,
+        graph: &Graph,
+        function: u32,
+        classes: &[String],
+        kinds: &[(bool, bool)],
+        best: &mut Basis,
+    ) -> Vec<Vec<f64>> {
+        let instances = graph.instances(function);
+        let variants = &graph.functions()[function as usize].variants;
+        let mut time = |variant: u8, kind: DeviceKind, at: usize| {
+            let runs_there = if kind == DeviceKind::Cpu { kinds[at].0 } else { kinds[at].1 };
+            if instances.is_empty() || !runs_there {
+                return 0.0;
+            }
+            let estimate = self.estimates.predict(graph, instances.start, variant, &classes[at]);
+            *best = (*best).min(estimate.basis);
+            estimate.duration.map_or(f64::INFINITY, |span| span.as_secs_f64().max(1e-6))
+        };
+        (0_u8..)
+            .zip(variants)
+            .map(|(at, variant)| (0..classes.len()).map(|class| time(at, variant.kind, class)).collect())
+            .collect()
     }
 
     /// Who holds what, and how long yet: what is overdue is expected to end soon.
@@ -191,16 +207,35 @@ impl Scheduler {
     }
 }
 
+/// Whether a class is that of some node's cores, and that of some GPU.
+fn kinds_of(nodes: &[Arc<NodeSpec>], class: &str) -> (bool, bool) {
+    let cores = nodes.iter().any(|node| node.cpu.model == class);
+    let gpus = nodes.iter().flat_map(|node| &node.gpus).any(|gpu| gpu.name == class);
+    (cores, gpus)
+}
+
+/// Gives the ways to run a function of which nothing is known the longest time that is known of another, so
+/// that a plan does not prefer them for that: trying them is for exploration. Where nothing is known at all,
+/// all are alike. Returns whether that is so.
+fn fill_unknown(times: &mut [Vec<f64>]) -> bool {
+    let known = times.iter().flatten().copied().filter(|time| time.is_finite()).fold(0.0, f64::max);
+    for time in times.iter_mut().flatten().filter(|time| !time.is_finite()) {
+        *time = if known > 0.0 { known } else { UNKNOWN_SECONDS };
+    }
+    known == 0.0
+}
+
 /// A node as plans see it now: a GPU that takes no work is not there for them, and memory that strangers
 /// hold is not either.
 fn as_it_is(node: &NodeLedger) -> Arc<NodeSpec> {
     let is_free = |gpu: &GpuLedger| {
         gpu.health == Health::Ok && gpu.held_elsewhere.is_none() && gpu.foreign == Bytes::ZERO
     };
-    if node.gpus.iter().all(is_free) {
+    if node.foreign == Bytes::ZERO && node.gpus.iter().all(is_free) {
         return Arc::clone(&node.spec);
     }
     let mut spec = NodeSpec::clone(&node.spec);
+    spec.memory = spec.memory.saturating_sub(node.foreign);
     for (gpu, seen) in node.gpus.iter().zip(&mut spec.gpus) {
         seen.allocatable &= gpu.health == Health::Ok && gpu.held_elsewhere.is_none();
         seen.memory = seen.memory.saturating_sub(gpu.foreign);

@@ -76,6 +76,12 @@ impl GraphRun {
 }
 
 impl Scheduler {
+    /// Why a graph is placed as it is, for people: the reason of its plan, or of its strategy for having none.
+    pub fn why_of(&self, run: &GraphRun) -> Option<String> {
+        let unplanned = || self.strategies[run.strategy].why_unplanned(&run.graph).map(str::to_owned);
+        run.plan().map(|plan| plan.why.clone()).or_else(unplanned)
+    }
+
     /// The name of the strategy that places a graph.
     pub fn strategy_of(&self, run: &GraphRun) -> &'static str {
         self.strategies[run.strategy].name()

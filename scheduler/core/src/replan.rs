@@ -137,7 +137,7 @@ impl Scheduler {
         }
         let band = estimate.duration.map(|duration| Band::of(duration, estimate));
         if let Some(slot) = run.slots.get_mut(id.task.index as usize) {
-            slot.record().band = band;
+            slot.record().band = Some(band.unwrap_or(Band::NEWS));
         }
         if let Some(band) = band {
             self.timers.set(now.after(band.high), Timer::Overrun(id));
@@ -153,6 +153,9 @@ pub(crate) struct Band {
 }
 
 impl Band {
+    /// Of an attempt of which nothing was known: however long it takes, the plan did not know.
+    const NEWS: Self = Self { low: Span(u64::MAX), high: Span(u64::MAX) };
+
     fn of(duration: Span, estimate: &Estimate) -> Self {
         let seconds = duration.as_secs_f64();
         let low = estimate.low.unwrap_or(Span::from_secs_f64(seconds * EARLY));

@@ -21,6 +21,12 @@ pub trait Strategy: Send {
         false
     }
 
+    /// Why a graph has no plan, for people, where there is something to say.
+    fn why_unplanned(&self, graph: &Graph) -> Option<&'static str> {
+        let _ = graph;
+        None
+    }
+
     /// Chooses among the ways to place a task that fit now; `None` waits for a better one. The list is
     /// never empty and is ordered by variant, node and device.
     fn choose(

@@ -1,5 +1,5 @@
 //! `auto`: chooses a strategy for a graph and says why. Where functions depend on each other or have
-//! several variants, order and device matter: it searches like `time-optimised` where the graph is small
+//! several variants or different lengths, order and device matter: it searches like `time-optimised` where the graph is small
 //! enough for a search to matter, and plans like `heft` beyond. Where functions are independent and alike,
 //! any order is as good, and each goes where it leaves the most room for those to come.
 //!
@@ -25,8 +25,20 @@ pub struct Auto {
 
 fn order_matters(graph: &Graph) -> bool {
     let has_variants = graph.functions().iter().any(|function| function.variants.len() > 1);
-    (graph.len() > 1 && (graph.edges() > 0 || has_variants))
+    (graph.len() > 1 && (graph.edges() > 0 || has_variants || lengths_differ(graph)))
         || (has_variants && Goal::of(graph.settings.weights) == Goal::Other)
+}
+
+/// Whether functions are declared to take different times: then the long ones are to begin first.
+fn lengths_differ(graph: &Graph) -> bool {
+    let mut lengths = (0..graph.functions().len() as u32)
+        .filter(|function| !graph.instances(*function).is_empty())
+        .flat_map(|function| &graph.functions()[function as usize].variants)
+        .map(|variant| {
+            variant.cost.declared_duration().or_else(|| variant.cost.roofline_duration(variant.kind))
+        });
+    let first = lengths.next();
+    lengths.any(|length| Some(length) != first)
 }
 
 /// What plans a graph of this many tasks, and the reason in words.
@@ -56,6 +68,11 @@ impl Strategy for Auto {
 
     fn needs_plan(&self, graph: &Graph) -> bool {
         order_matters(graph)
+    }
+
+    fn why_unplanned(&self, graph: &Graph) -> Option<&'static str> {
+        let alike = graph.len() > 1 && !order_matters(graph);
+        alike.then_some("functions are independent and alike, so any order is as good: packed as they come")
     }
 
     fn choose(
@@ -99,12 +116,14 @@ impl Planner for Auto {
         let mut plan = chosen.plan(problem, budget);
         let reason = if graph.edges() > 0 {
             "functions depend on each other"
-        } else {
+        } else if graph.functions().iter().any(|function| function.variants.len() > 1) {
             "functions have several variants"
+        } else {
+            "functions take different times"
         };
         plan.why = format!("{name}, because {reason}{size}; {}", plan.why);
         if problem.has_unknown {
-            plan.why += "; how long some functions take is not known, so they count as equally long";
+            plan.why += "; how long some functions take is not known, so a second is taken for each";
         }
         plan
     }

@@ -155,6 +155,9 @@ pub(crate) enum Verb {
     Devices {
         #[command(subcommand)]
         change: Option<DeviceChange>,
+        /// Look in this process, whatever daemon runs
+        #[arg(long)]
+        local: bool,
     },
     /// Run strategies over public data sets, in virtual time, and compare them
     #[command(
@@ -266,6 +269,9 @@ pub(crate) struct PlanArgs {
     /// Write a drawing of the graph alone to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
+    /// Plan in this process: what is always done
+    #[arg(long)]
+    pub(crate) local: bool,
 }
 
 /// `run`.

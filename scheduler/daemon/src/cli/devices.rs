@@ -10,7 +10,11 @@ use dunnage_model::{Event, Time};
 use dunnage_wire::api::DevicesDoc;
 use std::sync::Arc;
 
-pub(crate) async fn devices(context: &Context, change: Option<DeviceChange>) -> Result<i32, Failure> {
+pub(crate) async fn devices(
+    context: &Context,
+    change: Option<DeviceChange>,
+    local: bool,
+) -> Result<i32, Failure> {
     if let Some(change) = change {
         let (verb, id) = match &change {
             DeviceChange::Drain { id } => ("drain", id),
@@ -24,7 +28,7 @@ pub(crate) async fn devices(context: &Context, change: Option<DeviceChange>) -> 
         return Ok(DONE);
     }
     let doc = match Client::connect(&context.config.socket).await {
-        Ok(mut client) if !context.wants_local() => client.get("/v1/devices").await?,
+        Ok(mut client) if !local && !context.wants_local() => client.get("/v1/devices").await?,
         _ => look(context)?,
     };
     context.print(&doc, |style| render_devices::devices(&doc, style));

@@ -72,7 +72,7 @@ fn dispatch(context: &mut Context, verb: Verb) -> Result<i32, Failure> {
                 Verb::Release { id } => queries::change(context, "release", &id).await,
                 Verb::Retry { target } => queries::change(context, "retry", &target).await,
                 Verb::Explain { target } => queries::explain(context, &target).await,
-                Verb::Devices { change } => devices::devices(context, change).await,
+                Verb::Devices { change, local } => devices::devices(context, change, local).await,
                 Verb::Doctor => doctor::doctor(context).await,
                 Verb::Bench { .. }
                 | Verb::Schema

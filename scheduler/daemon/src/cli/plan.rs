@@ -8,10 +8,9 @@ use super::plan_doc;
 use crate::accept::{self, Rejected};
 use crate::render::{gantt, plan_page, shape};
 use dunnage_core::Scheduler;
-use dunnage_model::{
-    Basis, DeviceKind, Event, Graph, GraphId, GraphSpec, Limits, NodeSpec, Owner, Submission, Time,
-};
+use dunnage_model::{Basis, Event, Graph, GraphId, GraphSpec, Limits, NodeSpec, Owner, Submission, Time};
 use dunnage_sim::{Declared, Simulation};
+use dunnage_strategies::planning;
 use dunnage_wire::api::{DeviceUseDoc, PlanDoc, PlanTaskDoc};
 use dunnage_wire::graph_file;
 use std::collections::BTreeMap;
@@ -54,12 +53,13 @@ pub(crate) fn plan(context: &Context, args: PlanArgs) -> Result<i32, Failure> {
         core
     };
     accept::check_machine(&graph, core().ledger()).map_err(rejected)?;
-    let mut doc = simulate(core(), &graph, &node)?;
+    let lower_bound_s = lower_bound(core(), &graph);
+    let mut doc = simulate(core(), &graph, &node, lower_bound_s)?;
     if let Some(spec) = of_others {
         for name in others {
             let spec = GraphSpec { strategy: Some(name.to_owned()), ..spec.clone() };
             let graph = Arc::new(accept::build(spec, &limits).map_err(rejected)?);
-            doc.strategies.push(plan_doc::strategy(name, &simulate(core(), &graph, &node)?));
+            doc.strategies.push(plan_doc::strategy(name, &simulate(core(), &graph, &node, lower_bound_s)?));
         }
     }
     if let Some(html) = &args.html {
@@ -79,18 +79,14 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
         .map_err(|error| Failure::new(USAGE, format!("cannot write `{}`: {error}", path.display())))
 }
 
-fn simulate(core: Scheduler, graph: &Arc<Graph>, node: &Arc<NodeSpec>) -> Result<PlanDoc, Failure> {
+fn simulate(
+    core: Scheduler,
+    graph: &Arc<Graph>,
+    node: &Arc<NodeSpec>,
+    lower_bound_s: f64,
+) -> Result<PlanDoc, Failure> {
     let mut simulation = Simulation::new(core, Declared, false);
-    let submission = Submission {
-        id: GRAPH,
-        graph: Arc::clone(graph),
-        owner: Owner(0),
-        seed: 1,
-        held: false,
-        sealed: true,
-        trace: None,
-    };
-    simulation.at(Time::ZERO, Event::Submitted(Box::new(submission)));
+    simulation.at(Time::ZERO, Event::Submitted(Box::new(submission(graph))));
     let (report, core) = simulation.run().map_err(|why| Failure::new(FAILED, why))?;
     let run = core.graph(GRAPH).ok_or_else(|| Failure::new(FAILED, "the plan is empty"))?;
     let makespan = report.makespan().as_secs_f64();
@@ -142,9 +138,9 @@ fn simulate(core: Scheduler, graph: &Arc<Graph>, node: &Arc<NodeSpec>) -> Result
         graph: graph.name.clone(),
         functions: graph.len().into(),
         strategy: core.strategy_of(run).to_owned(),
-        why: run.plan().map(|plan| plan.why.clone()).unwrap_or_default(),
+        why: core.why_of(run).unwrap_or_default(),
         makespan_s: makespan,
-        lower_bound_s: lower_bound(graph, &core, node),
+        lower_bound_s,
         basis: basis.word().to_owned(),
         devices: uses.into_values().collect(),
         tasks,
@@ -156,59 +152,21 @@ fn simulate(core: Scheduler, graph: &Arc<Graph>, node: &Arc<NodeSpec>) -> Result
     })
 }
 
-/// The longest chain with the fastest variants, or the work that only cores can do over all cores,
-/// whichever is more.
-fn lower_bound(graph: &Graph, core: &Scheduler, node: &NodeSpec) -> f64 {
-    let cores = f64::from(node.cpu.capacity.0) / 1000.0;
-    let mut classes = vec![node.cpu.model.as_str()];
-    for gpu in &node.gpus {
-        if !classes.contains(&gpu.name.as_str()) {
-            classes.push(&gpu.name);
-        }
+/// The least makespan that any plan could have, by what is known of the times.
+fn lower_bound(mut core: Scheduler, graph: &Arc<Graph>) -> f64 {
+    core.replay(Time::ZERO, Event::Submitted(Box::new(submission(graph))));
+    core.plan_problem(GRAPH)
+        .map_or(0.0, |problem| planning::lower_bound(&planning::from_problem(&problem).instance))
+}
+
+fn submission(graph: &Arc<Graph>) -> Submission {
+    Submission {
+        id: GRAPH,
+        graph: Arc::clone(graph),
+        owner: Owner(0),
+        seed: 1,
+        held: false,
+        sealed: true,
+        trace: None,
     }
-    let unknown = 1.0;
-    let seconds = |task: u32, variant: u8| {
-        let kind = graph.variant(task, variant).kind;
-        let devices = if kind == DeviceKind::Cpu { &classes[..1] } else { &classes[1..] };
-        devices
-            .iter()
-            .map(|class| core.estimates().predict(graph, task, variant, class).duration)
-            .map(|span| span.map_or(unknown, |span| span.as_secs_f64()))
-            .min_by(f64::total_cmp)
-            .unwrap_or(f64::INFINITY)
-    };
-    let mut chain = vec![0.0_f64; graph.len() as usize];
-    let mut group_chain = vec![0.0_f64; graph.groups().len()];
-    let mut work = 0.0;
-    let mut longest = 0.0_f64;
-    for task in graph.topological() {
-        let variants = graph.function(task).variants.len() as u8;
-        let least = (0..variants).map(|variant| seconds(task, variant)).fold(f64::INFINITY, f64::min);
-        let before = graph
-            .needs(task)
-            .iter()
-            .map(|need| match need {
-                dunnage_model::Need::Task(producer) => chain[*producer as usize],
-                dunnage_model::Need::Group(group) | dunnage_model::Need::GroupEnd(group) => {
-                    group_chain[*group as usize]
-                }
-            })
-            .fold(0.0, f64::max);
-        let end = before + least;
-        chain[task as usize] = end;
-        longest = longest.max(end);
-        if let Some(group) = graph.group_of(task) {
-            let known = &mut group_chain[group as usize];
-            *known = known.max(end);
-        }
-        let cpu_only = graph.function(task).variants.iter().all(|v| v.kind == DeviceKind::Cpu);
-        if cpu_only {
-            work += (0..variants)
-                .map(|variant| {
-                    seconds(task, variant) * f64::from(graph.request(task, variant).cpus.0) / 1000.0
-                })
-                .fold(f64::INFINITY, f64::min);
-        }
-    }
-    longest.max(work / cores.max(1e-9))
 }

@@ -115,7 +115,7 @@ pub(crate) fn status(run: &GraphRun, core: &Scheduler, values: &ValueStore, cloc
         running: running.into(),
         compensated: compensated.into(),
         strategy: strategy.to_owned(),
-        strategy_why: run.plan().map(|plan| plan.why.clone()),
+        strategy_why: core.why_of(run),
         predicted_makespan_s: expected_makespan(run),
         submitted_at: wall_s(clock, run.submitted_at),
         waited_s: run.started_at.map(|at| at.since(run.submitted_at).as_secs_f64()),
