@@ -9,7 +9,7 @@ use super::encoding::Net;
 use super::objective::Objective;
 use super::search::{Count, SGS_WORK, Solution};
 use super::seeds::{self, Length};
-use crate::planning::{Instance, MeanComm, PlanOptions, Schedule};
+use crate::planning::{Instance, MeanComm, PlanOptions, Schedule, steps_of_bound};
 use dunnage_core::{Budget, Rng};
 
 /// The rules, those first that are best more often; the first is always made.
@@ -105,7 +105,14 @@ impl<'n, 'i> Portfolio<'n, 'i> {
 
     /// Whether something that takes as long as a rule may be done after this much work.
     pub(crate) fn may(&self, work: u64) -> bool {
-        self.work_of_rule <= SMALL || work / 10 >= self.work_of_rule
+        let needs = self.work_of_rule;
+        needs <= SMALL || work / 10 >= needs
+    }
+
+    /// Whether the lower bound may be worked out after this much work.
+    pub(crate) fn may_bound(&self, work: u64) -> bool {
+        let needs = self.work_of_rule.max(steps_of_bound(self.net.instance) / 2);
+        needs <= SMALL || work / 10 >= needs
     }
 
     /// Solutions of our own orders, each task where it ends first; one at least where there `must` be

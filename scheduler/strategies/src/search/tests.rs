@@ -237,6 +237,22 @@ fn times_of_any_magnitude_give_schedules_that_hold() {
 }
 
 #[test]
+fn bounds_of_whole_times_are_whole() {
+    let mut rng = Rng::new(31);
+    for round in 0..100 {
+        let mut whole = random(&mut rng, 3 + round % 3, 2, 1.0);
+        let best = brute_force(&whole) as f64;
+        // A second mode, so that the bound is that of work over capacity.
+        for kind in whole.kinds.iter_mut().step_by(2) {
+            let second = Mode { seconds: kind.modes[0].seconds + 1.0, ..kind.modes[0].clone() };
+            kind.modes.push(second);
+        }
+        let bound = lower_bound(&whole);
+        assert!(bound.fract() == 0.0 && bound <= best, "{bound} {best}");
+    }
+}
+
+#[test]
 fn long_tasks_go_by_events_and_give_the_same() {
     let mut rng = Rng::new(8);
     for round in 0..30 {
