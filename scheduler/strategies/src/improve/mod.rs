@@ -48,15 +48,18 @@ pub(crate) fn improve(
     }
     let weights = if let Goal::Time(weights) = goal { weights } else { Weights::default() };
     let options = PlanOptions { weights, ..*options };
-    match goal.restricted(instance) {
+    let restricted = goal.restricted(instance);
+    let mut schedule = match &restricted {
         None => shorten(instance, &options, budget),
-        Some(restricted) => {
-            let mut schedule = restricted.translate(shorten(&restricted.instance, &options, budget));
-            let what = if goal == Goal::Money { "cheapest" } else { "most sparing" };
-            schedule.why = format!("each task in its {what} ways; of those {}", schedule.why);
-            schedule
-        }
-    }
+        Some(restricted) => restricted.translate(shorten(&restricted.instance, &options, budget)),
+    };
+    let what = match goal {
+        Goal::Time(_) => return schedule,
+        Goal::Money => "cheapest",
+        Goal::Energy => "most sparing",
+    };
+    schedule.why = format!("each task in its {what} ways; of those {}", schedule.why);
+    schedule
 }
 
 /// The least makespan, or the least weighted sum.
@@ -77,11 +80,12 @@ fn shorten(instance: &Instance, options: &PlanOptions, budget: &mut Budget<'_>) 
     }
     let mut portfolio = Portfolio::new(&net, options, first.as_ref());
     let turns = !net.is_chain && instance.earliest.is_empty() && instance.tasks() <= TURNED_MAX;
-    let turned = turns.then(|| justify::reversed(instance));
-    let back = turned.as_ref().map(Net::new);
+    // Made once the rules are, for it takes long; dropped after what uses it.
+    let turned;
+    let back;
     let mut begin = Begin {
         sgs: Sgs::new(&net),
-        back: back.as_ref().map(|back| (back, Sgs::new(back))),
+        back: None,
         objective: Objective::new(&options.weights, &Parts::default()),
     };
 
@@ -110,8 +114,11 @@ fn shorten(instance: &Instance, options: &PlanOptions, budget: &mut Budget<'_>) 
     }
     let mut least_known = Least::default();
     let best = if has_begun {
+        turned = Some(()).filter(|()| turns && !count.is_spent()).map(|()| justify::reversed(instance));
+        back = turned.as_ref().map(Net::new);
+        begin.back = back.as_ref().map(|back| (back, Sgs::new(back)));
         // Of a large graph the bound takes long, and is not met anyway.
-        if portfolio.may(count.total) {
+        if begin.objective.is_time() && portfolio.may_bound(count.total) {
             least_known.find(&net, &mut count);
         }
         let mut walk = Walk::new(&net, begin.objective, best, options.seed);
@@ -129,7 +136,7 @@ fn shorten(instance: &Instance, options: &PlanOptions, budget: &mut Budget<'_>) 
             for solution in portfolio.orders(&mut begin.sgs, &begin.objective, false, count) {
                 walk.offer(solution);
             }
-            if portfolio.may(count.total) {
+            if begin.objective.is_time() && portfolio.may_bound(count.total) {
                 least_known.find(&net, count);
             }
             let best = walk.best.clone();

@@ -494,6 +494,20 @@ fn money_within_a_hundredth_does_not_cost_time() {
 }
 
 #[test]
+fn a_goal_that_allows_every_mode_copies_nothing() {
+    let shape = Shape { tasks: 12, gathers: true, vector: false, held: false, moving: true };
+    let mut instance = random(3, shape);
+    let goals = [super::Goal::Money, super::Goal::Energy];
+    assert!(goals.iter().all(|goal| goal.restricted(&instance).is_some()));
+    for mode in instance.kinds.iter_mut().flat_map(|kind| &mut kind.modes) {
+        (mode.price, mode.joules) = (2.0, 3.0);
+    }
+    assert!(goals.iter().all(|goal| goal.restricted(&instance).is_none()));
+    let found = CostOptimised.schedule(&instance, &PlanOptions::default(), &mut Budget::of(50));
+    assert!(found.why.starts_with("each task in its cheapest ways"), "{}", found.why);
+}
+
+#[test]
 fn weights_shift_what_is_spared() {
     let shape = Shape { tasks: 40, gathers: true, vector: true, held: false, moving: true };
     let (mut joules, mut moved, mut pieces) = ([0.0; 2], [0.0; 2], [0.0; 2]);
