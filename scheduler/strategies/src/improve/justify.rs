@@ -21,13 +21,18 @@ pub(crate) fn reversed(instance: &Instance) -> Instance {
         }
     }
     Instance {
+        devices: instance.devices.clone(),
+        resources: instance.resources.clone(),
+        kinds: instance.kinds.clone(),
+        kind_of: instance.kind_of.clone(),
+        gathers: instance.gathers,
         parents: instance.children.clone(),
         children: instance.parents.clone(),
         transfers,
         earliest: Vec::new(),
         occupied: Vec::new(),
         value_memory: Vec::new(),
-        ..instance.clone()
+        fragmenting: Vec::new(),
     }
 }
 

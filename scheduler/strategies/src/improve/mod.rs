@@ -30,7 +30,8 @@ use encoding::Net;
 pub(crate) use objective::Goal;
 use objective::{Objective, Parts, parts};
 use portfolio::Portfolio;
-use search::{Meter, SGS_WORK, Solution, Walk};
+use search::{Count, SGS_WORK, Solution, Walk};
+use why::What;
 
 /// Above this many tasks nothing is pushed to the right.
 const TURNED_MAX: u32 = 20_000;
@@ -47,15 +48,18 @@ pub(crate) fn improve(
     }
     let weights = if let Goal::Time(weights) = goal { weights } else { Weights::default() };
     let options = PlanOptions { weights, ..*options };
-    match goal.restricted(instance) {
+    let restricted = goal.restricted(instance);
+    let mut schedule = match &restricted {
         None => shorten(instance, &options, budget),
-        Some(restricted) => {
-            let mut schedule = restricted.translate(shorten(&restricted.instance, &options, budget));
-            let what = if goal == Goal::Money { "cheapest" } else { "most sparing" };
-            schedule.why = format!("each task in its {what} ways; of those {}", schedule.why);
-            schedule
-        }
-    }
+        Some(restricted) => restricted.translate(shorten(&restricted.instance, &options, budget)),
+    };
+    let what = match goal {
+        Goal::Time(_) => return schedule,
+        Goal::Money => "cheapest",
+        Goal::Energy => "most sparing",
+    };
+    schedule.why = format!("each task in its {what} ways; of those {}", schedule.why);
+    schedule
 }
 
 /// The least makespan, or the least weighted sum.
@@ -63,35 +67,37 @@ fn shorten(instance: &Instance, options: &PlanOptions, budget: &mut Budget<'_>) 
     if let Some(schedule) = single::solve(instance, options, budget) {
         return schedule;
     }
-    let mut meter = Meter::new(budget);
+    let mut count = Count::new(budget);
     // One rule first: for a large graph it may be all that there is time for.
     let is_plain = instance.value_memory.iter().all(Option::is_none);
-    let first = if is_plain { Portfolio::first(instance, options, &mut meter) } else { None };
-    if let Some(first) = first.as_ref().filter(|_| meter.is_over()) {
+    let first = if is_plain { Portfolio::first(instance, options, &mut count) } else { None };
+    if let Some(first) = first.as_ref().filter(|_| count.is_spent()) {
         return by_one_rule(first.clone());
     }
     let net = Net::new(instance);
-    if let Some(first) = first.as_ref().filter(|_| meter.is_over()) {
+    if let Some(first) = first.as_ref().filter(|_| count.is_spent()) {
         return by_one_rule(first.clone());
     }
     let mut portfolio = Portfolio::new(&net, options, first.as_ref());
     let turns = !net.is_chain && instance.earliest.is_empty() && instance.tasks() <= TURNED_MAX;
-    let turned = turns.then(|| justify::reversed(instance));
-    let back = turned.as_ref().map(Net::new);
+    // Made once the rules are, for it takes long; dropped after what uses it.
+    let turned;
+    let back;
     let mut begin = Begin {
         sgs: Sgs::new(&net),
-        back: back.as_ref().map(|back| (back, Sgs::new(back))),
+        back: None,
         objective: Objective::new(&options.weights, &Parts::default()),
     };
 
     // By makespan first: what the best rule comes to is what the parts are measured in.
-    let rules = portfolio.rules(meter.total, &mut meter);
+    let rules = portfolio.rules(&mut count);
     let mut solutions: Vec<Solution> =
         first.iter().chain(&rules).filter_map(|rule| begin.raw(&net, rule)).collect();
-    solutions.extend(portfolio.orders(&mut begin.sgs, &begin.objective, solutions.is_empty(), &mut meter));
+    solutions.extend(portfolio.orders(&mut begin.sgs, &begin.objective, solutions.is_empty(), &mut count));
     let Some(best) = least(&solutions) else {
         // Something is held for ever: then any rule's plan is as good.
-        return Portfolio::first(instance, options, &mut meter).unwrap_or_default();
+        let rule = first.or(rules.into_iter().next()).unwrap_or_default();
+        return Schedule { schedules: count.made, ..rule };
     };
     let reference = parts(&net, &best.list, &best.start, &best.end);
     begin.objective = Objective::new(&options.weights, &reference);
@@ -101,45 +107,85 @@ fn shorten(instance: &Instance, options: &PlanOptions, budget: &mut Budget<'_>) 
     let Some(best) = least(&solutions).cloned() else { return Schedule::default() };
     let begun_with = best.value;
 
-    if let Some(first) = first.filter(|_| solutions.len() == 1 && meter.is_over()) {
+    // The walk begins with a schedule of its own.
+    let has_begun = count.take(net.nodes as usize * SGS_WORK);
+    if let Some(first) = first.filter(|_| solutions.len() == 1 && !has_begun) {
         return by_one_rule(first);
     }
-    // Of a large graph the bound takes long, and is not met anyway.
-    let mut known = portfolio.may(meter.total).then(|| lower_bound(instance));
-    let bound = known.unwrap_or_else(|| net.tail.iter().copied().fold(0.0, f64::max));
-    let enough = if begin.objective.is_time() { bound * (1.0 + 1e-9) } else { f64::NEG_INFINITY };
-    let mut walk = Walk::new(&net, begin.objective, best, options.seed);
-    for solution in &solutions {
-        begin.tighten(&net, &mut walk, solution, &mut meter);
-    }
-    drop(solutions);
-    walk.run(enough, &mut meter, &mut |walk, meter| {
-        for rule in portfolio.rules(meter.total, meter) {
-            if let Some(solution) = begin.raw(&net, &rule) {
+    let mut least_known = Least::default();
+    let best = if has_begun {
+        turned = Some(()).filter(|()| turns && !count.is_spent()).map(|()| justify::reversed(instance));
+        back = turned.as_ref().map(Net::new);
+        begin.back = back.as_ref().map(|back| (back, Sgs::new(back)));
+        // Of a large graph the bound takes long, and is not met anyway.
+        if begin.objective.is_time() && portfolio.may_bound(count.total) {
+            least_known.find(&net, &mut count);
+        }
+        let mut walk = Walk::new(&net, begin.objective, best, options.seed);
+        for solution in &solutions {
+            begin.tighten(&net, &mut walk, solution, &mut count);
+        }
+        drop(solutions);
+        let enough = least_known.enough(&begin.objective);
+        walk.run(enough, &mut count, &mut |walk, count| {
+            for rule in portfolio.rules(count) {
+                if let Some(solution) = begin.raw(&net, &rule) {
+                    walk.offer(solution);
+                }
+            }
+            for solution in portfolio.orders(&mut begin.sgs, &begin.objective, false, count) {
                 walk.offer(solution);
             }
-        }
-        for solution in portfolio.orders(&mut begin.sgs, &begin.objective, false, meter) {
-            walk.offer(solution);
-        }
-        if known.is_none() && portfolio.may(meter.total) && !meter.is_over() {
-            known = Some(lower_bound(instance));
-        }
-        let best = walk.best.clone();
-        begin.tighten(&net, walk, &best, meter);
-    });
-    let left = if walk.best.value > enough { u64::MAX } else { 0 };
-    for rule in portfolio.rules(left, &mut meter) {
-        if let Some(solution) = begin.raw(&net, &rule) {
-            walk.offer(solution);
-        }
-    }
-    let best = walk.best;
+            if begin.objective.is_time() && portfolio.may_bound(count.total) {
+                least_known.find(&net, count);
+            }
+            let best = walk.best.clone();
+            begin.tighten(&net, walk, &best, count);
+            least_known.enough(&begin.objective)
+        });
+        walk.best
+    } else {
+        best
+    };
     let mut schedule = net.schedule(&best.list, &best.start, &best.end);
     schedule.moved = best.moved;
-    schedule.schedules = meter.made;
-    schedule.why = why::sentence(&portfolio.made, begun_with, best.value, &schedule, known.unwrap_or(0.0));
+    schedule.schedules = count.made;
+    let what = if begin.objective.is_time() { What::Time(least_known.told(&count)) } else { What::Weighted };
+    schedule.why = why::sentence(&portfolio.made, begun_with, best.value, &schedule, what);
     schedule
+}
+
+/// What no makespan can go below, once that is worked out.
+#[derive(Default)]
+struct Least {
+    bound: Option<f64>,
+    /// How many schedules had been made then.
+    made: u64,
+}
+
+impl Least {
+    /// Works it out where that is not done yet and the budget is not spent.
+    fn find(&mut self, net: &Net<'_>, count: &mut Count<'_, '_>) {
+        if self.bound.is_none() && !count.is_spent() {
+            self.bound = Some(lower_bound(net.instance));
+            self.made = count.made;
+        }
+    }
+
+    /// The value that need not be improved.
+    fn enough(&self, objective: &Objective) -> f64 {
+        if objective.is_time() {
+            self.bound.map_or(f64::NEG_INFINITY, |bound| bound * (1.0 + 1e-9))
+        } else {
+            f64::NEG_INFINITY
+        }
+    }
+
+    /// What is told of it: nothing where time may as well have been over before, so that a run of as many
+    /// schedules tells the same.
+    fn told(&self, count: &Count<'_, '_>) -> f64 {
+        self.bound.filter(|_| count.made > self.made).unwrap_or(0.0)
+    }
 }
 
 /// The schedule of the first rule, after which time was over.
@@ -175,23 +221,22 @@ impl Begin<'_> {
         net: &Net<'_>,
         walk: &mut Walk<'_, '_>,
         from: &Solution,
-        meter: &mut Meter<'_, '_>,
+        count: &mut Count<'_, '_>,
     ) {
         let nodes = net.nodes as usize * SGS_WORK;
-        if !meter.take(nodes) {
+        if !count.take(nodes) {
             return;
         }
         let list = from.list.clone();
-        let Some(mut solution) =
-            Solution::of(net, &mut self.sgs, &self.objective, list, Choose::No, &mut || meter.is_over())
-        else {
-            return;
-        };
-        while let Some((back, sgs)) = self.back.as_mut().filter(|_| meter.take(2 * nodes)) {
+        let made =
+            Solution::of(net, &mut self.sgs, &self.objective, list, Choose::No, &mut || count.is_over());
+        let Some(mut solution) = made.filter(|_| !count.was_cut()) else { return };
+        while let Some((back, sgs)) = self.back.as_mut().filter(|_| count.take(2 * nodes)) {
             let list = justify::to_the_right(net, back, sgs, &solution.list, &solution.end);
             let again =
-                Solution::of(net, &mut self.sgs, &self.objective, list, Choose::No, &mut || meter.is_over());
+                Solution::of(net, &mut self.sgs, &self.objective, list, Choose::No, &mut || count.is_over());
             match again {
+                _ if count.was_cut() => break,
                 Some(again) if again.value < solution.value => solution = again,
                 _ => break,
             }

@@ -37,25 +37,44 @@ pub(crate) struct Restricted {
 impl Goal {
     /// The instance with those modes alone that this goal allows. Money and joules are sums over tasks, so
     /// that the least of each task is the least of all: what costs more than that by more than one in a
-    /// hundred is not used, and among the rest time decides. `None` where time decides alone.
+    /// hundred is not used, and among the rest time decides. `None` where that is every mode.
     pub(crate) fn restricted(self, instance: &Instance) -> Option<Restricted> {
         let cost: fn(&Mode) -> f64 = match self {
             Self::Time(_) => return None,
             Self::Money => |mode| mode.price,
             Self::Energy => |mode| mode.joules,
         };
-        let mut kinds = Vec::with_capacity(instance.kinds.len());
-        let mut index = Vec::with_capacity(instance.kinds.len());
-        for kind in &instance.kinds {
+        let kept = |kind: &Kind| -> Vec<u16> {
             let least = kind.modes.iter().map(cost).fold(f64::INFINITY, f64::min);
             // What is not a number is never more.
             let most = least + least.abs() * TOLERANCE;
             let is_kept = |mode: &Mode| cost(mode).partial_cmp(&most) != Some(Ordering::Greater);
             let kept = kind.modes.iter().enumerate().filter(|(_, mode)| is_kept(mode));
-            index.push(kept.clone().map(|(at, _)| at as u16).collect());
-            kinds.push(Kind { modes: kept.map(|(_, mode)| mode.clone()).collect() });
+            kept.map(|(at, _)| at as u16).collect()
+        };
+        let index: Vec<Vec<u16>> = instance.kinds.iter().map(kept).collect();
+        if index.iter().zip(&instance.kinds).all(|(kept, kind)| kept.len() == kind.modes.len()) {
+            return None;
         }
-        Some(Restricted { instance: Instance { kinds, ..instance.clone() }, index })
+        let of_kind = |(kept, kind): (&Vec<u16>, &Kind)| Kind {
+            modes: kept.iter().map(|at| kind.modes[usize::from(*at)].clone()).collect(),
+        };
+        let kinds = index.iter().zip(&instance.kinds).map(of_kind).collect();
+        let instance = Instance {
+            devices: instance.devices.clone(),
+            resources: instance.resources.clone(),
+            kinds,
+            kind_of: instance.kind_of.clone(),
+            gathers: instance.gathers,
+            parents: instance.parents.clone(),
+            children: instance.children.clone(),
+            transfers: instance.transfers.clone(),
+            earliest: instance.earliest.clone(),
+            occupied: instance.occupied.clone(),
+            value_memory: instance.value_memory.clone(),
+            fragmenting: instance.fragmenting.clone(),
+        };
+        Some(Restricted { instance, index })
     }
 }
 

@@ -7,9 +7,9 @@
 use super::decoder::{Choose, Sgs};
 use super::encoding::Net;
 use super::objective::Objective;
-use super::search::{Meter, SGS_WORK, Solution};
+use super::search::{Count, SGS_WORK, Solution};
 use super::seeds::{self, Length};
-use crate::planning::{Instance, MeanComm, PlanOptions, Schedule};
+use crate::planning::{Instance, MeanComm, PlanOptions, Schedule, steps_of_bound};
 use dunnage_core::{Budget, Rng};
 
 /// The rules, those first that are best more often; the first is always made.
@@ -72,30 +72,30 @@ impl<'n, 'i> Portfolio<'n, 'i> {
     pub(crate) fn first(
         instance: &Instance,
         options: &PlanOptions,
-        meter: &mut Meter<'_, '_>,
+        count: &mut Count<'_, '_>,
     ) -> Option<Schedule> {
         let (name, mean_comm) = RULES[0];
         let rule = crate::schedule_planner(name)?;
-        meter.rule();
+        count.rule();
         Some(rule.schedule(instance, &PlanOptions { mean_comm, ..*options }, &mut Budget::of(0)))
     }
 
-    /// The schedules of the rules whose turn it is after this much work; of all that are left where
-    /// `work` is the largest number. The clock is looked at between them.
-    pub(crate) fn rules(&mut self, work: u64, meter: &mut Meter<'_, '_>) -> Vec<Schedule> {
+    /// The schedules of the rules whose turn it is after the work that was done. The clock is looked at
+    /// between them.
+    pub(crate) fn rules(&mut self, count: &mut Count<'_, '_>) -> Vec<Schedule> {
         let mut found = Vec::new();
         while let Some((name, mean_comm)) = RULES.get(self.next) {
-            if self.next > 0 && !self.may(work) {
+            if self.next > 0 && !self.may(count.total) {
                 break;
             }
-            if !meter.rule() {
+            if !count.rule() {
                 break;
             }
             self.next += 1;
             if let Some(rule) = crate::schedule_planner(name) {
                 let options = PlanOptions { mean_comm: *mean_comm, ..self.options };
                 let schedule = rule.schedule(self.net.instance, &options, &mut Budget::of(0));
-                meter.has_plan(schedule.makespan);
+                count.has_plan(schedule.makespan);
                 self.made.push((name, schedule.makespan));
                 found.push(schedule);
             }
@@ -105,24 +105,32 @@ impl<'n, 'i> Portfolio<'n, 'i> {
 
     /// Whether something that takes as long as a rule may be done after this much work.
     pub(crate) fn may(&self, work: u64) -> bool {
-        self.work_of_rule <= SMALL || work / 10 >= self.work_of_rule
+        let needs = self.work_of_rule;
+        needs <= SMALL || work / 10 >= needs
     }
 
-    /// Solutions of our own orders, each task where it ends first; one at least where there `must` be.
+    /// Whether the lower bound may be worked out after this much work.
+    pub(crate) fn may_bound(&self, work: u64) -> bool {
+        let needs = self.work_of_rule.max(steps_of_bound(self.net.instance) / 2);
+        needs <= SMALL || work / 10 >= needs
+    }
+
+    /// Solutions of our own orders, each task where it ends first; one at least where there `must` be
+    /// and the budget is not spent.
     pub(crate) fn orders(
         &mut self,
         sgs: &mut Sgs,
         objective: &Objective,
         must: bool,
-        meter: &mut Meter<'_, '_>,
+        count: &mut Count<'_, '_>,
     ) -> Vec<Solution> {
         let mut found = Vec::new();
-        if self.orders_are_made || !(must || self.may(meter.total)) {
+        if self.orders_are_made || !(must || self.may(count.total)) {
             return found;
         }
         self.orders_are_made = true;
         for (length, moving, down) in ORDERS {
-            if !meter.rule() {
+            if !count.rule() {
                 break;
             }
             let mut rank = seeds::upward(self.net, length, moving);
@@ -133,9 +141,12 @@ impl<'n, 'i> Portfolio<'n, 'i> {
             }
             let list = seeds::by_rank(self.net, &rank, 0.0, &mut Rng::new(0));
             let must = must && found.is_empty();
-            found.extend(Solution::of(self.net, sgs, objective, list, Choose::All, &mut || {
-                !must && meter.is_over()
-            }));
+            let made =
+                Solution::of(self.net, sgs, objective, list, Choose::All, &mut || !must && count.is_over());
+            if count.was_cut() {
+                break;
+            }
+            found.extend(made);
         }
         found
     }

@@ -18,9 +18,10 @@ use dunnage_core::{Budget, Rng};
 /// Nodes decoded between two looks at the clock.
 const STRIDE: usize = 4096;
 
-/// Counts schedules and looks at the clock.
+/// Counts schedules and looks at the clock. Once that is over nothing more is counted, so that a run with as
+/// many schedules as were counted does the same.
 #[derive(Debug)]
-pub(crate) struct Meter<'a, 'b> {
+pub(crate) struct Count<'a, 'b> {
     budget: &'a mut Budget<'b>,
     left: u64,
     /// How many schedules were made, those of the rules among them.
@@ -31,7 +32,7 @@ pub(crate) struct Meter<'a, 'b> {
     over: bool,
 }
 
-impl<'a, 'b> Meter<'a, 'b> {
+impl<'a, 'b> Count<'a, 'b> {
     pub(crate) fn new(budget: &'a mut Budget<'b>) -> Self {
         Self { left: budget.schedules, budget, made: 0, total: 0, work: 0, over: false }
     }
@@ -41,11 +42,14 @@ impl<'a, 'b> Meter<'a, 'b> {
         self.budget.has_plan(makespan);
     }
 
-    /// Whether the clock lets another rule be made; the first one always is.
+    /// Takes the schedule of a rule from the budget. The first one is always made.
     pub(crate) fn rule(&mut self) -> bool {
-        self.over = self.over || (self.made > 0 && self.budget.is_over());
-        self.made += u64::from(!self.over);
-        !self.over
+        if self.made > 0 && self.is_spent() {
+            return false;
+        }
+        self.left = self.left.saturating_sub(1);
+        self.made += 1;
+        true
     }
 
     /// Takes a schedule of about this many nodes from the budget. `false` where there is none left.
@@ -53,24 +57,34 @@ impl<'a, 'b> Meter<'a, 'b> {
         if self.left == 0 || self.over {
             return false;
         }
-        self.total += nodes as u64 + 16;
         self.work += nodes + 16;
         if self.work >= STRIDE {
             self.work = 0;
-            self.over = self.budget.is_over();
-            if self.over {
+            if self.is_over() {
                 return false;
             }
         }
+        self.total += nodes as u64 + 16;
         self.left -= 1;
         self.made += 1;
         true
     }
 
-    /// Whether nothing is left.
+    /// Whether the clock ended the schedule that was taken last, which then is not counted.
+    pub(crate) fn was_cut(&mut self) -> bool {
+        self.made -= u64::from(self.over);
+        self.over
+    }
+
+    /// Whether time is over.
     pub(crate) fn is_over(&mut self) -> bool {
         self.over = self.over || self.budget.is_over();
         self.over
+    }
+
+    /// Whether no schedule is left, or no time.
+    pub(crate) fn is_spent(&mut self) -> bool {
+        self.left == 0 || self.is_over()
     }
 }
 
@@ -248,35 +262,41 @@ impl<'n, 'i> Walk<'n, 'i> {
         is_better
     }
 
-    /// Anneals until the budget is spent or `enough` is reached. Between rounds `between` may offer.
+    /// Anneals until the budget is spent or `enough` is reached. Between rounds `between` may offer, and
+    /// says what is enough from then on.
     pub(crate) fn run(
         &mut self,
-        enough: f64,
-        meter: &mut Meter<'_, '_>,
-        between: &mut dyn FnMut(&mut Self, &mut Meter<'_, '_>),
+        mut enough: f64,
+        count: &mut Count<'_, '_>,
+        between: &mut dyn FnMut(&mut Self, &mut Count<'_, '_>) -> f64,
     ) {
         let nodes = u64::from(self.net.nodes) * if self.net.is_chain { 1 } else { SGS_WORK as u64 };
         let mut length = (FIRST_ROUND / nodes.max(1)).clamp(FIRST_STEPS.0, FIRST_STEPS.1);
         let mut heat = HEAT_STEP;
-        while self.best.value > enough && self.round(length, heat.min(HEAT_MOST), enough, meter) {
+        while self.best.value > enough && self.round(length, heat.min(HEAT_MOST), enough, count) {
             self.restart();
-            between(self, meter);
+            if self.best.value <= enough {
+                break;
+            }
+            enough = between(self, count);
             length = length.saturating_mul(2);
             heat += HEAT_STEP;
         }
     }
 
-    fn round(&mut self, length: u64, heat: f64, enough: f64, meter: &mut Meter<'_, '_>) -> bool {
+    fn round(&mut self, length: u64, heat: f64, enough: f64, count: &mut Count<'_, '_>) -> bool {
         let mut temperature = 0.0;
         for step in 0..length {
             if step % 32 == 0 {
                 let part = step as f64 / length as f64;
                 temperature = self.unit * heat * (HEAT_LAST / heat).powf(part);
             }
-            if !meter.take(self.work()) {
+            if !count.take(self.work()) {
                 return false;
             }
-            self.step(temperature, meter);
+            if !self.step(temperature, count) {
+                return false;
+            }
             if self.best.value <= enough {
                 return true;
             }
@@ -313,7 +333,8 @@ impl<'n, 'i> Walk<'n, 'i> {
         self.order.change(self.net, task, &mut self.rng)
     }
 
-    fn step(&mut self, temperature: f64, meter: &mut Meter<'_, '_>) {
+    /// Tries a change. `false` where time was over before that was done.
+    fn step(&mut self, temperature: f64, count: &mut Count<'_, '_>) -> bool {
         if !self.critical_is_known {
             let (start, end) = match &self.decoder {
                 Decoder::Chain(chain) => (&chain.start, &chain.end),
@@ -328,7 +349,7 @@ impl<'n, 'i> Walk<'n, 'i> {
         } else {
             self.rng.below(self.net.tasks as usize) as u32
         };
-        let Some(change) = self.propose(task) else { return };
+        let Some(change) = self.propose(task) else { return true };
         let limit = self.value - temperature * (1.0 - self.rng.unit()).ln();
         let bound = if self.objective.is_time() { limit } else { f64::INFINITY };
         let makespan = match &mut self.decoder {
@@ -344,7 +365,7 @@ impl<'n, 'i> Walk<'n, 'i> {
             }
             Decoder::Sgs(sgs) => {
                 let list = &mut self.order.list;
-                sgs.run_from(self.net, list, change.first, bound, &mut || meter.is_over())
+                sgs.run_from(self.net, list, change.first, bound, &mut || count.is_over())
             }
         };
         let value = if self.objective.is_time() || makespan == f64::INFINITY {
@@ -353,7 +374,8 @@ impl<'n, 'i> Walk<'n, 'i> {
             let (start, end) = self.times();
             self.objective.value(self.net, &self.order.list, start, end)
         };
-        if value < limit {
+        let is_cut = count.was_cut();
+        if value < limit && !is_cut {
             match &mut self.decoder {
                 Decoder::Chain(chain) => chain.accept(&self.order.list),
                 Decoder::Sgs(sgs) => sgs.accept(change.first),
@@ -376,5 +398,6 @@ impl<'n, 'i> Walk<'n, 'i> {
                 }
             }
         }
+        !is_cut
     }
 }

@@ -269,7 +269,7 @@ fn tiny_instances_are_solved() {
 #[test]
 fn schedules_hold_and_no_rule_is_better() {
     for shape in shapes(40) {
-        for (seed, budget) in [(1, 0), (2, 40), (3, 3000)] {
+        for (seed, budget) in [(1, 20), (2, 40), (3, 3000)] {
             let instance = random(seed, shape);
             let found = plan(&instance, budget);
             check(&instance, &found);
@@ -294,16 +294,86 @@ fn the_same_number_of_schedules_gives_the_same_plan() {
         let instance = random(9, shape);
         let found = plan(&instance, 2500);
         assert_eq!(found, plan(&instance, 2500));
-        // A clock that cuts does not change what was found before.
-        let mut asked = 0;
-        let mut is_over = || {
-            asked += 1;
-            asked > 20
-        };
-        let options = PlanOptions { seed: 5, ..PlanOptions::default() };
-        let cut =
-            TimeOptimised.schedule(&instance, &options, &mut Budget::with_clock(u64::MAX, &mut is_over));
-        check(&instance, &cut);
+    }
+}
+
+/// With a clock that is over after so many questions, and then with as many schedules as were made.
+fn cut_and_again(instance: &Instance, weights: Weights, questions: u64) -> u64 {
+    let options = PlanOptions { seed: 5, weights, ..PlanOptions::default() };
+    let mut asked = 0;
+    let mut is_over = || {
+        asked += 1;
+        asked > questions
+    };
+    let mut budget = Budget::with_clock(900, &mut is_over);
+    let cut = TimeOptimised.schedule(instance, &options, &mut budget);
+    let again = TimeOptimised.schedule(instance, &options, &mut Budget::of(cut.schedules));
+    assert!(
+        cut == again,
+        "{questions} questions: {} {}; {} {}",
+        cut.makespan,
+        cut.why,
+        again.makespan,
+        again.why
+    );
+    cut.schedules
+}
+
+#[test]
+fn a_run_that_time_cuts_is_repeated_by_its_count() {
+    let questions = (0..14).chain((14..).step_by(37).take(6));
+    for shape in shapes(30) {
+        let several = random(9, shape);
+        let mut one = several.clone();
+        one.kinds.iter_mut().for_each(|kind| kind.modes.truncate(1));
+        one.transfers = Transfers::free(3);
+        let mut values = several.clone();
+        if shape.vector {
+            values.value_memory = vec![None, Some(3), Some(5)];
+        }
+        let weights = Weights { time: 1.0, energy: 1.0, ..Weights::default() };
+        let mut counts = Vec::new();
+        for questions in questions.clone() {
+            counts.push(cut_and_again(&several, Weights::default(), questions));
+            cut_and_again(&one, Weights::default(), questions);
+            if questions % 5 == 0 {
+                cut_and_again(&several, weights, questions);
+                cut_and_again(&values, Weights::default(), questions);
+            }
+        }
+        assert_eq!(counts[0], 1);
+        counts.dedup();
+        assert!(counts.len() > 6, "{counts:?}");
+    }
+    // Decoded for so long that time ends within a schedule.
+    let shape = Shape { tasks: 700, gathers: true, vector: true, held: false, moving: true };
+    let large = random(3, shape);
+    let mut one = large.clone();
+    one.kinds.iter_mut().for_each(|kind| kind.modes.truncate(1));
+    one.transfers = Transfers::free(3);
+    let mut chain = random(3, Shape { vector: false, ..shape });
+    chain.occupied.clear();
+    for questions in [0, 1, 3, 6, 11, 20, 31] {
+        cut_and_again(&large, Weights::default(), questions);
+        cut_and_again(&one, Weights::default(), questions);
+        cut_and_again(&chain, Weights::default(), questions);
+    }
+}
+
+#[test]
+fn no_more_schedules_are_made_than_there_may_be() {
+    for shape in shapes(30) {
+        let several = random(2, shape);
+        let mut one = several.clone();
+        one.kinds.iter_mut().for_each(|kind| kind.modes.truncate(1));
+        one.transfers = Transfers::free(3);
+        for instance in [&several, &one] {
+            for schedules in [0, 1, 2, 3, 5, 9, 14, 100] {
+                let found = plan(instance, schedules);
+                check(instance, &found);
+                assert!(found.schedules <= schedules.max(1), "{} of {schedules}", found.schedules);
+            }
+        }
     }
 }
 
@@ -385,6 +455,11 @@ fn reasons_are_in_words() {
     assert!(found.why.contains("search improved it by "), "{}", found.why);
     assert!(found.why.contains(" above the least possible"), "{}", found.why);
     let options = PlanOptions { seed: 5, ..PlanOptions::default() };
+    let weights = Weights { time: 1.0, energy: 1.0, ..Weights::default() };
+    let weighted = PlanOptions { weights, ..options };
+    let found = TimeOptimised.schedule(&instance, &weighted, &mut Budget::of(2000));
+    assert!(found.why.contains("search improved the weighted sum by "), "{}", found.why);
+    assert!(!found.why.contains("possible") && !found.why.contains("shorter"), "{}", found.why);
     let cheap = CostOptimised.schedule(&instance, &options, &mut Budget::of(50));
     assert!(cheap.why.starts_with("each task in its cheapest ways"), "{}", cheap.why);
     let auto = schedule_planner("auto").unwrap().schedule(&instance, &options, &mut Budget::of(2000));
@@ -416,6 +491,20 @@ fn money_within_a_hundredth_does_not_cost_time() {
     };
     let found = CostOptimised.schedule(&instance, &PlanOptions::default(), &mut Budget::of(100));
     assert_eq!(found.makespan, 4.0);
+}
+
+#[test]
+fn a_goal_that_allows_every_mode_copies_nothing() {
+    let shape = Shape { tasks: 12, gathers: true, vector: false, held: false, moving: true };
+    let mut instance = random(3, shape);
+    let goals = [super::Goal::Money, super::Goal::Energy];
+    assert!(goals.iter().all(|goal| goal.restricted(&instance).is_some()));
+    for mode in instance.kinds.iter_mut().flat_map(|kind| &mut kind.modes) {
+        (mode.price, mode.joules) = (2.0, 3.0);
+    }
+    assert!(goals.iter().all(|goal| goal.restricted(&instance).is_none()));
+    let found = CostOptimised.schedule(&instance, &PlanOptions::default(), &mut Budget::of(50));
+    assert!(found.why.starts_with("each task in its cheapest ways"), "{}", found.why);
 }
 
 #[test]

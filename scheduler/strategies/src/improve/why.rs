@@ -2,13 +2,22 @@
 
 use crate::planning::Schedule;
 
+/// What was improved.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum What {
+    /// The makespan, which cannot go below this; 0 where nothing is known.
+    Time(f64),
+    /// A weighted sum, of which no bound is known.
+    Weighted,
+}
+
 /// What was compared, in a sentence.
 pub(super) fn sentence(
     rules: &[(&'static str, f64)],
     from: f64,
     to: f64,
     schedule: &Schedule,
-    bound: f64,
+    what: What,
 ) -> String {
     let best = rules.iter().reduce(|best, next| if next.1 < best.1 { next } else { best });
     let mut why = match best {
@@ -18,14 +27,17 @@ pub(super) fn sentence(
     };
     if to < from {
         why += &format!(
-            ", search improved it by {:.1} % in {} schedules",
+            ", search improved {} by {:.1} % in {} schedules",
+            if matches!(what, What::Time(_)) { "it" } else { "the weighted sum" },
             (1.0 - to / from) * 100.0,
             grouped(schedule.schedules)
         );
     } else {
         why += &format!(", search found nothing better in {} schedules", grouped(schedule.schedules));
     }
-    if bound > 0.0 {
+    if let What::Time(bound) = what
+        && bound > 0.0
+    {
         let above = (schedule.makespan / bound - 1.0) * 100.0;
         why += &if above < 0.05 {
             "; nothing can be shorter".to_owned()

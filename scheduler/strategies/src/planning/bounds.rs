@@ -15,7 +15,7 @@ pub fn lower_bound(instance: &Instance) -> f64 {
     if let Some(problem) = Problem::new(instance, &mut || false)
         && problem.is_exact
     {
-        let cheap = cheap(&problem);
+        let cheap = cheap(&problem, &mut || false);
         // No makespan is known here; the sum of all is one.
         let reached = problem.horizon.min(cheap.saturating_mul(2).saturating_add(16));
         let mut left = STEPS;
@@ -25,7 +25,43 @@ pub fn lower_bound(instance: &Instance) -> f64 {
         });
         bound = bound.max(below(ticks as f64 * problem.tick));
     }
+    if is_whole(instance) && bound < WHOLE_MAX {
+        // The least makespan is a whole number, and rounding makes none of another one.
+        bound = (bound * (1.0 - 1e-10)).ceil();
+    }
     bound
+}
+
+/// Below this the hair that a bound is lowered by is far less than one.
+const WHOLE_MAX: f64 = 1e9;
+
+/// Whether all times are whole and nothing moves, so that there is a shortest schedule in whole times: in one
+/// whose tasks cannot start earlier, all start at sums of these.
+fn is_whole(instance: &Instance) -> bool {
+    let modes = instance.kinds.iter().flat_map(|kind| &kind.modes);
+    instance.transfers.is_free()
+        && instance.value_memory.iter().all(Option::is_none)
+        && modes.map(|mode| mode.seconds).all(|seconds| seconds.fract() == 0.0)
+        && instance.earliest.iter().all(|earliest| earliest.fract() == 0.0)
+        && instance.occupied.iter().all(|held| held.until == f64::INFINITY || held.until.fract() == 0.0)
+}
+
+/// About how many steps [`lower_bound`] takes, each a few nanoseconds.
+pub(crate) fn steps_of_bound(instance: &Instance) -> u64 {
+    let takes = takes(instance);
+    let nodes = u64::from(instance.nodes());
+    let destructive = if instance.is_single_mode() { 100 * nodes * nodes.min(300) } else { 0 };
+    (takes * rounds(takes)) as u64 + destructive
+}
+
+/// All that modes take, and one for each mode.
+fn takes(instance: &Instance) -> usize {
+    instance.kinds.iter().flat_map(|kind| &kind.modes).map(|mode| 1 + mode.takes.len()).sum()
+}
+
+/// How often weights are changed.
+fn rounds(takes: usize) -> usize {
+    (4_000_000 / takes.max(1)).clamp(1, 100)
 }
 
 /// The work that all resources have to share. With any weights on the resources, each task takes at least
@@ -39,9 +75,7 @@ fn shared_work(instance: &Instance) -> f64 {
         count[*kind as usize] += 1.0;
     }
     let used: Vec<usize> = (0..count.len()).filter(|kind| count[*kind] > 0.0).collect();
-    let takes: usize =
-        used.iter().flat_map(|kind| &instance.kinds[*kind].modes).map(|mode| 1 + mode.takes.len()).sum();
-    let rounds = (4_000_000 / takes.max(1)).clamp(1, 100);
+    let rounds = rounds(takes(instance));
     let share = |resource: u32, amount: u64| {
         amount as f64 / (instance.resources[resource as usize].capacity as f64).max(1.0)
     };

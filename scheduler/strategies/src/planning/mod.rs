@@ -23,6 +23,7 @@ pub(crate) mod timeline;
 mod to_plan;
 
 pub use bounds::lower_bound;
+pub(crate) use bounds::steps_of_bound;
 pub use from_problem::{Planned, from_problem};
 pub use instance::{Device, Edge, Instance, Kind, Mode, Occupied, Resource, Rows, Transfers};
 pub use schedule::{MeanComm, Moved, PlanError, PlanOptions, Schedule, SchedulePlanner};

@@ -13,8 +13,11 @@ use super::problem::Problem;
 const NODES_MAX: usize = 300;
 const TICKS_MAX: i64 = 20_000;
 
-/// The critical path and the work of each resource.
-pub(crate) fn cheap(problem: &Problem) -> i64 {
+/// Steps between questions whether to stop.
+const STEPS_PER_STOP: usize = 4096;
+
+/// The critical path and the work of each resource; of the resources so far where `stop` says so.
+pub(crate) fn cheap(problem: &Problem, stop: &mut dyn FnMut() -> bool) -> i64 {
     let mut bound = problem.critical_path();
     let mut users: Vec<Vec<User>> = problem.capacity.iter().map(|_| Vec::new()).collect();
     for node in 0..problem.nodes() {
@@ -24,11 +27,22 @@ pub(crate) fn cheap(problem: &Problem) -> i64 {
             users[*resource as usize].push(user);
         }
     }
+    let mut steps = 0;
     for (users, capacity) in users.iter_mut().zip(&problem.capacity) {
+        steps += users.len() * users.len().min(EXACT_USERS);
+        if steps >= STEPS_PER_STOP {
+            steps = 0;
+            if stop() {
+                break;
+            }
+        }
         bound = bound.max(energy(users, u128::from(*capacity)));
     }
     bound
 }
+
+/// Up to so many users of a resource all pairs of head and tail are looked at.
+const EXACT_USERS: usize = 256;
 
 struct User {
     head: i64,
@@ -46,7 +60,7 @@ fn energy(users: &mut [User], capacity: u128) -> i64 {
     let mut tails: Vec<i64> = users.iter().map(|user| user.tail).collect();
     tails.sort_unstable();
     tails.dedup();
-    if users.len() > 256 {
+    if users.len() > EXACT_USERS {
         // For many the least tail alone, and the least head alone below.
         tails.truncate(1);
         let mut by_tail: Vec<&User> = users.iter().collect();
@@ -105,6 +119,19 @@ struct Windows<'a> {
     pairs: Vec<(u32, u32)>,
     /// What is free beside what must run, each tick.
     free: Vec<u64>,
+    /// Steps since `stop` was asked.
+    steps: usize,
+}
+
+/// How a part of a refutation ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Part {
+    /// The makespan may be possible.
+    Possible,
+    /// It is not.
+    Refuted,
+    /// It was told to stop.
+    Stopped,
 }
 
 impl<'a> Windows<'a> {
@@ -129,7 +156,7 @@ impl<'a> Windows<'a> {
             }
         }
         let free = Vec::with_capacity((reached as usize + 1) * problem.packed.words);
-        Self { problem, start: Vec::new(), end: Vec::new(), pairs, free }
+        Self { problem, start: Vec::new(), end: Vec::new(), pairs, free, steps: 0 }
     }
 
     /// Whether no schedule has this makespan; `None` where `stop` ended it.
@@ -148,16 +175,33 @@ impl<'a> Windows<'a> {
             if !self.order_pairs(&mut has_changed) {
                 return Some(true);
             }
+            if self.is_stopped(self.pairs.len(), stop) {
+                return None;
+            }
             if has_changed {
                 continue;
             }
-            if !self.fill(makespan) || !self.push(makespan, &mut has_changed) {
-                return Some(true);
+            for part in [Self::fill, Self::push] {
+                match part(self, makespan, &mut has_changed, stop) {
+                    Part::Possible => {}
+                    Part::Refuted => return Some(true),
+                    Part::Stopped => return None,
+                }
             }
             if !has_changed {
                 return self.has_too_much_work(stop);
             }
         }
+    }
+
+    /// Counts steps, and asks `stop` after many.
+    fn is_stopped(&mut self, steps: usize, stop: &mut dyn FnMut() -> bool) -> bool {
+        self.steps += steps;
+        if self.steps < STEPS_PER_STOP {
+            return false;
+        }
+        self.steps = 0;
+        stop()
     }
 
     /// Windows after the graph; whether all are wide enough.
@@ -206,7 +250,7 @@ impl<'a> Windows<'a> {
     }
 
     /// What is free beside the parts of tasks that lie in all their positions; whether they fit.
-    fn fill(&mut self, makespan: i64) -> bool {
+    fn fill(&mut self, makespan: i64, _: &mut bool, stop: &mut dyn FnMut() -> bool) -> Part {
         let problem = self.problem;
         let packed = &problem.packed;
         let words = packed.words;
@@ -226,18 +270,21 @@ impl<'a> Windows<'a> {
             if from >= to {
                 continue;
             }
+            if self.is_stopped((to - from) as usize * words, stop) {
+                return Part::Stopped;
+            }
             let need = packed.need(node);
             for entry in self.free[from as usize * words..to as usize * words].chunks_exact_mut(words) {
                 for word in 0..words {
                     let left = entry[word].wrapping_sub(need[word]);
                     if left & packed.guards[word] != packed.guards[word] {
-                        return false;
+                        return Part::Refuted;
                     }
                     entry[word] = left;
                 }
             }
         }
-        true
+        Part::Possible
     }
 
     /// When a node runs wherever it is in its window; from >= to where that is never.
@@ -247,7 +294,7 @@ impl<'a> Windows<'a> {
     }
 
     /// Moves windows past times at which the task does not fit beside what must run.
-    fn push(&mut self, makespan: i64, has_changed: &mut bool) -> bool {
+    fn push(&mut self, makespan: i64, has_changed: &mut bool, stop: &mut dyn FnMut() -> bool) -> Part {
         let problem = self.problem;
         let packed = &problem.packed;
         let words = packed.words;
@@ -272,7 +319,7 @@ impl<'a> Windows<'a> {
             let mut time = start;
             while time < start + duration {
                 if time >= makespan {
-                    return false;
+                    return Part::Refuted;
                 }
                 if !fits(time) {
                     start = time + 1;
@@ -283,7 +330,7 @@ impl<'a> Windows<'a> {
             let mut time = end;
             while time > end - duration {
                 if time <= 0 {
-                    return false;
+                    return Part::Refuted;
                 }
                 if !fits(time - 1) {
                     end = time - 1;
@@ -291,19 +338,23 @@ impl<'a> Windows<'a> {
                 time -= 1;
             }
             if start + duration > end {
-                return false;
+                return Part::Refuted;
             }
+            let passed = (start - self.start[node]) + (self.end[node] - end) + 2 * duration;
             if start > self.start[node] || end < self.end[node] {
                 self.start[node] = start;
                 self.end[node] = end;
                 *has_changed = true;
             }
+            if self.is_stopped(passed as usize * words, stop) {
+                return Part::Stopped;
+            }
         }
-        true
+        Part::Possible
     }
 
     /// Whether an interval between a start and an end has to hold more work than a resource can do.
-    fn has_too_much_work(&self, stop: &mut dyn FnMut() -> bool) -> Option<bool> {
+    fn has_too_much_work(&mut self, stop: &mut dyn FnMut() -> bool) -> Option<bool> {
         let problem = self.problem;
         for (resource, capacity) in problem.capacity.iter().enumerate() {
             let users: Vec<(usize, i128)> = (0..problem.nodes())
@@ -326,6 +377,9 @@ impl<'a> Windows<'a> {
                     return None;
                 }
                 for to in to.iter().copied().filter(|to| *to > from) {
+                    if self.is_stopped(users.len(), stop) {
+                        return None;
+                    }
                     let mut work = 0_i128;
                     for (node, amount) in &users {
                         let duration = problem.duration[*node];

@@ -388,11 +388,15 @@ impl Ticks {
         }
         // Whole multiples of something else, such as of a common factor on all times.
         let common = values().fold(0.0, |common, value| near_common_divisor(common, value, sum * 1e-9));
-        let unit = values().find(|value| *value > 0.0).map_or(0.0, |value| value / (value / common).round());
+        // The largest has the smallest rounding; what is nothing beside it may have rounded to nothing.
+        let largest = values().fold(0.0, f64::max);
+        let unit = largest / (largest / common).round();
         if common > sum * 1e-6
+            && unit.is_finite()
+            && unit > 0.0
             && values().all(|value| {
                 let whole = (value / unit).round();
-                (value / unit - whole).abs() <= whole.abs() * 1e-13
+                (whole > 0.0 || value == 0.0) && (value / unit - whole).abs() <= whole.abs() * 1e-13
             })
         {
             return Some(Self { tick: unit, is_exact: true, horizon: (sum / unit).ceil() as i64 + 1 });

@@ -87,7 +87,8 @@ fn improve<P: Profile>(
     seeds: &[Schedule],
     budget: &mut Budget<'_>,
 ) -> (Vec<i64>, u64) {
-    let mut run: Run<'_, '_, P> = Run::new(problem, bounds::cheap(problem), options.seed, budget);
+    let bound = bounds::cheap(problem, &mut || budget.is_over());
+    let mut run: Run<'_, '_, P> = Run::new(problem, bound, options.seed, budget);
     run.must = seeds.is_empty();
     let mut population = Population::default();
     if problem.nodes() >= LARGE {

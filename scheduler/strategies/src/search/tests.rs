@@ -217,6 +217,42 @@ fn real_times_give_what_whole_times_give() {
 }
 
 #[test]
+fn times_of_any_magnitude_give_schedules_that_hold() {
+    let one = vec![(0, 1)];
+    let serial = instance(&[1e-10, 1.0, 1.0, 1.0], &vec![one; 4], &vec![vec![]; 4], &[1]);
+    assert!(plan(&serial, 100).makespan >= 3.0);
+    let mut rng = Rng::new(12);
+    for round in 0..200 {
+        let mut mixed = random(&mut rng, 2 + round % 9, 2, 1.0);
+        let large = 2.0_f64.powi(36 + rng.below(10) as i32);
+        for kind in &mut mixed.kinds {
+            kind.modes[0].seconds = if round % 2 == 0 {
+                [1.0, 5.0, 100.0, large][rng.below(4)]
+            } else {
+                10.0_f64.powi(rng.below(25) as i32 - 12) * [1.0, 3.0, 7.5][rng.below(3)]
+            };
+        }
+        plan(&mixed, 60);
+    }
+}
+
+#[test]
+fn bounds_of_whole_times_are_whole() {
+    let mut rng = Rng::new(31);
+    for round in 0..100 {
+        let mut whole = random(&mut rng, 3 + round % 3, 2, 1.0);
+        let best = brute_force(&whole) as f64;
+        // A second mode, so that the bound is that of work over capacity.
+        for kind in whole.kinds.iter_mut().step_by(2) {
+            let second = Mode { seconds: kind.modes[0].seconds + 1.0, ..kind.modes[0].clone() };
+            kind.modes.push(second);
+        }
+        let bound = lower_bound(&whole);
+        assert!(bound.fract() == 0.0 && bound <= best, "{bound} {best}");
+    }
+}
+
+#[test]
 fn long_tasks_go_by_events_and_give_the_same() {
     let mut rng = Rng::new(8);
     for round in 0..30 {
