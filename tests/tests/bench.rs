@@ -454,19 +454,39 @@ fn jobs_are_replayed_through_policies() {
     for row in rows {
         has_keys(
             row,
-            "trace:string jobs:number succeeded:number mean_jct_s:number max_wait_s:number makespan_s:number utilisation:number energy_j:number regret:number",
+            "trace:string jobs:number succeeded:number mean_jct_s:number max_wait_s:number makespan_s:number utilisation:number energy_j:number regret:number to_sjf:number strategy:string",
         );
         assert_eq!(row["succeeded"], 30, "{row}");
     }
+    let random = |doc: &Value| {
+        doc.as_array().is_some_and(|rows| {
+            rows.iter().any(|row| row["strategy"] == "random" && row["policy"] == "default")
+        })
+    };
+    assert!(random(&doc), "{doc}");
     prints(
         &home.call(&format!("{words} --error 0 --policies sjf,fifo --html page.html")).ok(),
-        &["sjf", "fifo", "+0.0 %"],
+        &["sjf", "fifo", "random", "+0.0 %", "REGRET", "TO SJF"],
     );
+    let page = std::fs::read_to_string(home.path("page.html")).expect("written");
+    assert!(page.contains("<polyline") && page.contains("In use over time") && page.contains("Waiting"));
+    // With true times nobody is better than the best that the regret is against.
+    let doc = home.call(&format!("{words} --error 0 --strategies all --policies all --json")).ok().json();
+    let regrets: Vec<f64> =
+        doc.as_array().expect("a list").iter().filter_map(|row| row["regret"].as_f64()).collect();
+    assert!(regrets.len() > 10 && regrets.iter().all(|regret| *regret >= 0.0), "{regrets:?}");
+    assert!(regrets.contains(&0.0), "{regrets:?}");
+    let doc = home.call(&format!("{words} --strategies fgd,mct --json")).ok().json();
+    let names: Vec<&str> =
+        doc.as_array().expect("a list").iter().filter_map(|row| row["strategy"].as_str()).collect();
+    assert_eq!(names, ["fgd", "mct", "random"]);
     let wrong = |words: &str, texts: &[&str]| {
         drop(home.call(&format!("bench replay {words}")).end().expect(2).says(texts));
     };
     wrong("--format tiresias --trace jobs.csv --policies sfj", &["`sfj`", "`sjf`"]);
+    wrong("--format tiresias --trace jobs.csv --strategies fgdd", &["`fgdd`", "`fgd`"]);
     wrong("--format tiresias --trace jobs.csv --load 0", &["--load"]);
+    wrong("--format tiresias --trace jobs.csv --load 1e-300", &["--load", "0.01 to 100"]);
     wrong("--format tiresias --trace jobs.csv --error=-1", &["--error"]);
     wrong("--format gavel --trace jobs.csv", &["--throughputs"]);
     wrong("--format journal --trace jobs.csvv", &["journal"]);

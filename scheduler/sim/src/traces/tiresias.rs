@@ -40,7 +40,7 @@ pub fn read_tiresias(name: &str, text: &str) -> Result<Trace, TraceError> {
             return Err(TraceError { line, field: "", what: format!("more than {JOBS_MAX} jobs") });
         }
         let kind = kind_at.map_or("job", |at| cells[at]);
-        jobs.push((at, Job { kind: format!("{kind} x{gpus}"), gpus: gpus as u16, seconds }));
+        jobs.push((at, Job { line, kind: format!("{kind} x{gpus}"), gpus: gpus as u16, seconds }));
     }
     Ok(Trace::of_jobs(name, jobs))
 }
