@@ -20,7 +20,9 @@ pub(super) fn read<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, F
     })?;
     source.end().map_err(|error| {
         let (begin, token) = token(bytes, error.line(), error.column());
-        FormatError::new(name, "", "there is more after the document").at(Some(position(bytes, begin))).value(token)
+        FormatError::new(name, "", "there is more after the document")
+            .at(Some(position(bytes, begin)))
+            .value(token)
     })?;
     Ok(doc)
 }
@@ -39,7 +41,11 @@ fn told(name: &str, bytes: &[u8], place: String, error: &serde_json::Error) -> F
     let (begin, token) = token(bytes, error.line(), error.column());
     let error_at = |message: &str| {
         let error = FormatError::new(name, place.as_str(), message);
-        if token.is_empty() { error.at(Some(position(bytes, begin))) } else { error.at(Some(position(bytes, begin))).value(&token) }
+        if token.is_empty() {
+            error.at(Some(position(bytes, begin)))
+        } else {
+            error.at(Some(position(bytes, begin))).value(&token)
+        }
     };
     let bare = token.trim_start_matches(['-', '+']);
     if ["NaN", "nan", "Infinity", "inf", "Inf"].contains(&bare) {
@@ -49,7 +55,9 @@ fn told(name: &str, bytes: &[u8], place: String, error: &serde_json::Error) -> F
     if text == "number out of range" {
         return error_at("number out of range").hint("the largest is about 1.8e308");
     }
-    if let Some((what, wanted)) = text.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected ")) {
+    if let Some((what, wanted)) =
+        text.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected "))
+    {
         let what = what.split([' ', ',']).next().unwrap_or_default();
         return error_at(&format!("this is {}, and {} is wanted", a_kind(what), plain(wanted)));
     }
@@ -296,7 +304,10 @@ mod tests {
         }
         let error = read::<Doc>("f", b"{\"a\":[1,\n\"x\"]}").expect_err("not a number");
         assert_eq!((error.at, error.place.as_str()), (Some((2, 1)), "a[1]"));
-        assert_eq!((error.value.as_str(), error.message.as_str()), ("\"x\"", "this is a text, and a number is wanted"));
+        assert_eq!(
+            (error.value.as_str(), error.message.as_str()),
+            ("\"x\"", "this is a text, and a number is wanted")
+        );
         for (text, column, value, hint) in [
             ("{\"a\":[1e999]}", 7, "1e999", "1.8e308"),
             ("{\"a\":[2, NaN, 1]}", 10, "NaN", "leave the entry out"),

@@ -102,16 +102,21 @@ pub(crate) fn run(context: &Context, args: &ReplayArgs) -> Result<i32, Failure> 
     };
     let trace = read(args)?;
     if trace.arrivals.is_empty() {
-        let mut message = format!("{}: there is no job to replay", args.trace.display());
-        if let Some(why) = &trace.why {
-            message.push_str(&format!("; {} left out, the first: {why}", trace.left_out));
-        }
-        return Err(match args.format {
-            TraceFormat::Gavel if trace.left_out > 0 => Failure::new(USAGE, message).hint(
-                "`--throughputs` names the table that belongs to the trace, `--gpu` the kind of GPU in it",
-            ),
-            _ => Failure::new(USAGE, message),
-        });
+        let file = args.trace.display().to_string();
+        let Some(why) = &trace.why else {
+            return Err(super::bad_file(
+                file,
+                "",
+                "there is no job to replay".to_owned(),
+                "is this the right file?",
+            ));
+        };
+        let message = format!(
+            "there is no job to replay: all {} are left out, the first for this: {why}",
+            trace.left_out
+        );
+        let hint = "--throughputs names the table that belongs to the trace, --gpu the kind of GPU in it";
+        return Err(super::bad_file(file, "", message, hint));
     }
     let node = if context.common.devices.is_some() { machine(context)? } else { eight_gpus() };
     let options = ReplayOptions {
@@ -124,8 +129,10 @@ pub(crate) fn run(context: &Context, args: &ReplayArgs) -> Result<i32, Failure> 
         strategies: chosen.into_iter().map(str::to_owned).collect(),
         check: false,
     };
-    let report = replay(&trace, &options)
-        .map_err(|error| Failure::new(USAGE, format!("{}: {}", args.trace.display(), error.0)))?;
+    let report = replay(&trace, &options).map_err(|error| {
+        let hint = "--devices names another machine; or leave the job out";
+        super::bad_file(args.trace.display().to_string(), "", error.0, hint)
+    })?;
     let doc = ReplayDoc::new(&report, &options, trace.why.as_deref());
     if let Some(path) = &args.html {
         super::write(path, &replay_html(&doc))?;
@@ -193,7 +200,12 @@ fn text(path: &Path) -> Result<String, Failure> {
 }
 
 fn wrong(path: &Path, error: TraceError) -> Failure {
-    Failure::new(USAGE, format!("{}: {error}", path.display()))
+    let place = match (error.line, error.field) {
+        (0, _) => String::new(),
+        (line, "") => format!("line {line}"),
+        (line, field) => format!("line {line}, {field}"),
+    };
+    super::bad_file(path.display().to_string(), &place, error.what, "")
 }
 
 /// So many records of a journal are read at a time.
