@@ -205,7 +205,7 @@ pub fn replay_policies(
     let has_graphs = trace.arrivals.iter().any(|arrival| matches!(arrival.work, Work::Graph(..)));
     let told = |times, placer: Option<&str>| Story::of(trace, options, times, stretch, placer);
     // Each story once for all policies that share it.
-    let mut stories: Vec<(Option<&str>, Vec<(&str, Policy)>)> = vec![(None, policies.to_vec())];
+    let mut stories: Vec<Placed<'_>> = vec![(None, policies.to_vec())];
     stories.extend(
         options.strategies.iter().map(|name| (Some(name.as_str()), vec![("default", Policy::default())])),
     );
@@ -240,6 +240,9 @@ pub fn replay_policies(
         rows,
     })
 }
+
+/// Who places everything, where it is one for all, and the policies that this is replayed through.
+type Placed<'a> = (Option<&'a str>, Vec<(&'a str, Policy)>);
 
 /// The work of a trace over what the machine can do while it arrives; infinite where all arrives at once.
 fn offered(trace: &Trace, node: &NodeSpec) -> f64 {

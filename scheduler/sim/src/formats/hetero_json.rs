@@ -139,7 +139,6 @@ pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Facts, FormatError> {
         )
         .hint("leave one of them out, or add their sizes"));
     }
-    let mut edges = edges;
     without_repetition(&mut edges);
     let count = doc.tasks.len() as u32;
     Ok(Facts {
