@@ -201,6 +201,23 @@ fn graphs_of_ours_are_planned_on_a_machine() {
 }
 
 /// Makes sure that all of these stand in what was printed.
+#[test]
+fn a_graph_of_ours_may_be_compressed() {
+    let home = Home::new();
+    let graph = "[[function]]\nid = 'a'\ncommand = ['true']\ncost = { duration = '2s' }\n";
+    for name in ["g.toml.gz", "g.gz", "g.toml"] {
+        home.write(name, gzip(graph.as_bytes()));
+        let words = format!(
+            "bench plan --format dunnage --devices mock:1x8g --strategies heft --instance {name} --json"
+        );
+        let doc = home.call(&words).ok().json();
+        assert_eq!(doc[0]["makespan"], 2.0, "{doc}");
+    }
+    home.write("bad.toml.gz", gzip(b"[[function]]\nid = 'a'\ncommand = ['true']\nx = 1\n"));
+    let words = "bench plan --format dunnage --devices mock:1x8g --instance bad.toml.gz";
+    home.call(words).end().expect(2).says(&["bad.toml.gz", "`x`"]);
+}
+
 fn prints(said: &Ended, texts: &[&str]) {
     for text in texts {
         assert!(said.out.contains(text), "{text:?} is not printed: {}", said.out);
@@ -320,7 +337,21 @@ fn what_is_wrong_in_a_json_file_is_named() {
     };
     refused("hetero-json", "{\"tasks\": [1,", &["line 1", "column"]);
     refused("hetero-json", with("2.5", "NaN"), &["line 1", "column 35", "tasks[1]"]);
-    refused("hetero-json", with("2.5", "1e999"), &["line 1", "tasks[1]", "out of range"]);
+    refused("hetero-json", with("2.5", "NaN"), &["`NaN`", "Infinity", "leave the entry out"]);
+    refused("hetero-json", with("2.5", "1e999"), &["line 1", "tasks[1]", "out of range", "`1e999`"]);
+    refused("hetero-json", "", &["the file is empty"]);
+    let null = refused("hetero-json", "null", &["line 1, column 1", "`null`", "an object"]);
+    assert!(!null.err.contains("struct"), "{}", null.err);
+    // More ways to run tasks than there is memory for.
+    let many = format!(
+        "{{\"tasks\": [{}0], \"edges\": [], \"speeds\": [{}1], \"links\": []}}",
+        "0,".repeat(20_000),
+        "1,".repeat(999)
+    );
+    refused("hetero-json", many, &["tasks", "20001 x 1000", "fewer devices"]);
+    refused("hetero-json", format!("\u{feff}{}", with("2.5", "-2.5")), &["line 1, column 35", "`-2.5`"]);
+    let size = with("\"edges\": [", "\"edges\": [[0, 1, 7], [0, 1, 8], ");
+    refused("hetero-json", size, &["edges[1]", "edges[0]", "another size", "[0, 1, 8]"]);
     refused("hetero-json", with("2.5", "-2.5"), &["line 1, column 35, tasks[1]", "`-2.5`"]);
     refused("hetero-json", with("2.5", "1e308"), &["tasks[1]", "overflow"]);
     refused("hetero-json", with("2.5", "\"x\""), &["tasks[1]"]);
@@ -352,6 +383,19 @@ fn what_is_wrong_in_a_json_file_is_named() {
         "wfformat",
         WF.replace("\"runtimeInSeconds\": 3.5", "\"runtimeInSeconds\": -3.5"),
         &["tasks[1].runtimeInSeconds", "-3.5"],
+    );
+    refused(
+        "wfformat",
+        WF.replace(
+            "{\"id\": \"a_1\", \"runtimeInSeconds\": 3.5}",
+            "{\"id\": \"a_1\", \"runtimeInSeconds\": 9}, {\"id\": \"a_1\", \"runtimeInSeconds\": 3.5}",
+        ),
+        &["execution.tasks[2].runtimeInSeconds", "`3.5`", "another run time (9)"],
+    );
+    refused(
+        "wfformat",
+        WF.replace("\"parents\": [\"prepare\"]", "\"children\": [\"prepare\"], \"parents\": [\"prepare\"]"),
+        &["children[0]", "as a parent"],
     );
     refused(
         "wfformat",
@@ -435,7 +479,12 @@ fn pods_are_packed_by_policy_and_seed() {
     wrong("--nodes nodes.csv --pods pods.csv.gz --target nan", &["target"]);
     wrong("--nodes none.csv --pods pods.csv.gz", &["none.csv"]);
     home.write("bad.csv", "name,cpu_milli,memory_mib,num_gpu,gpu_milli\np,1000,-5,1,500\n");
-    wrong("--nodes nodes.csv --pods bad.csv", &["bad.csv:2", "memory_mib"]);
+    wrong("--nodes nodes.csv --pods bad.csv", &["bad.csv", "line 2", "memory_mib"]);
+    home.write("twice.csv", "name,cpu_milli,memory_mib,num_gpu,gpu_milli\np,1,1,1,500\np,2,1,1,500\n");
+    wrong("--nodes nodes.csv --pods twice.csv", &["twice.csv", "line 3", "`p`", "twice"]);
+    home.write("bare.csv", "sn,cpu_milli,memory_mib,gpu,model\nn,1000,1000,0,\n");
+    wrong("--nodes bare.csv --pods pods.csv.gz", &["bare.csv", "no GPU", "above 0"]);
+    wrong("--json --nodes bare.csv --pods pods.csv.gz", &["no GPU", "above 0"]);
 }
 
 #[test]
@@ -454,24 +503,55 @@ fn jobs_are_replayed_through_policies() {
     for row in rows {
         has_keys(
             row,
-            "trace:string jobs:number succeeded:number mean_jct_s:number max_wait_s:number makespan_s:number utilisation:number energy_j:number regret:number",
+            "trace:string jobs:number succeeded:number mean_jct_s:number max_wait_s:number makespan_s:number utilisation:number energy_j:number regret:number to_sjf:number strategy:string",
         );
         assert_eq!(row["succeeded"], 30, "{row}");
     }
+    let random = |doc: &Value| {
+        doc.as_array().is_some_and(|rows| {
+            rows.iter().any(|row| row["strategy"] == "random" && row["policy"] == "default")
+        })
+    };
+    assert!(random(&doc), "{doc}");
     prints(
         &home.call(&format!("{words} --error 0 --policies sjf,fifo --html page.html")).ok(),
-        &["sjf", "fifo", "+0.0 %"],
+        &["sjf", "fifo", "random", "+0.0 %", "REGRET", "TO SJF"],
     );
+    let page = std::fs::read_to_string(home.path("page.html")).expect("written");
+    assert!(page.contains("<polyline") && page.contains("In use over time") && page.contains("Waiting"));
+    // With true times nobody is better than the best that the regret is against.
+    let doc = home.call(&format!("{words} --error 0 --strategies all --policies all --json")).ok().json();
+    let regrets: Vec<f64> =
+        doc.as_array().expect("a list").iter().filter_map(|row| row["regret"].as_f64()).collect();
+    assert!(regrets.len() > 10 && regrets.iter().all(|regret| *regret >= 0.0), "{regrets:?}");
+    assert!(regrets.contains(&0.0), "{regrets:?}");
+    let doc = home.call(&format!("{words} --strategies fgd,mct --json")).ok().json();
+    let names: Vec<&str> =
+        doc.as_array().expect("a list").iter().filter_map(|row| row["strategy"].as_str()).collect();
+    assert_eq!(names, ["fgd", "mct", "random"]);
     let wrong = |words: &str, texts: &[&str]| {
         drop(home.call(&format!("bench replay {words}")).end().expect(2).says(texts));
     };
     wrong("--format tiresias --trace jobs.csv --policies sfj", &["`sfj`", "`sjf`"]);
+    wrong("--format tiresias --trace jobs.csv --strategies fgdd", &["`fgdd`", "`fgd`"]);
     wrong("--format tiresias --trace jobs.csv --load 0", &["--load"]);
+    wrong("--format tiresias --trace jobs.csv --load 1e-300", &["--load", "0.01 to 100"]);
     wrong("--format tiresias --trace jobs.csv --error=-1", &["--error"]);
     wrong("--format gavel --trace jobs.csv", &["--throughputs"]);
     wrong("--format journal --trace jobs.csvv", &["journal"]);
     home.write("bad.csv", text.replace("3,4,180,", "3,4,-180,"));
     wrong("--format tiresias --trace bad.csv", &["line 5", "submit_time"]);
+    home.write("many.csv", text.replace("3,4,180,", "3,99,180,"));
+    wrong("--format tiresias --trace many.csv", &["many.csv", "line 5", "99 GPUs", "has 8", "--devices"]);
+    home.write("twice.csv", text.replace("\n3,4,180,", "\n2,4,180,"));
+    wrong("--format tiresias --trace twice.csv", &["line 5", "job_id", "`2`", "line 4"]);
+    home.write("table.json", "{\"v100\": {\"('A', 1)\": {\"null\": 2.0}}}");
+    home.write("g.trace", "B\tpython\tsteps\t0\t100\t0\t1\n");
+    wrong("--format gavel --trace g.trace --throughputs table.json", &["line 1", "`B`", "--throughputs"]);
+    wrong(
+        "--json --format gavel --trace g.trace --throughputs table.json",
+        &["line 1", "--throughputs names"],
+    );
 }
 
 #[test]

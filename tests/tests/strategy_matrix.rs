@@ -175,6 +175,62 @@ fn every_strategy_on_every_shape_and_machine_makes_a_valid_schedule() {
     }
 }
 
+/// What searches from one schedule to the next, and what begins such a search.
+const SEARCHES: [&str; 4] = ["auto", "time-optimised", "cost-optimised", "energy-optimised"];
+
+/// Tasks shorter than any tolerance next to long ones.
+fn mixed_magnitudes() -> Vec<Case> {
+    let days = 86_400_000;
+    let of = |name: &str, millis: &[u64], node: NodeSpec| {
+        let tasks = millis
+            .iter()
+            .enumerate()
+            .map(|(n, millis)| f(&format!("t{n}")).cpus(1).lasts(Span::millis(*millis)).outputs(1));
+        let join = (0..millis.len())
+            .fold(f("join").cpus(1).lasts(Span::millis(5)), |join, n| join.arg(&format!("t{n}"), 0));
+        let graph = build(spec(tasks.chain([join])));
+        formats::graph(name, graph, Arc::new(node), 1).expect("it can be planned")
+    };
+    let mut cases = vec![
+        of("5 ms and 70 d on one core", &[5, 5, 70 * days], few(gpus(&[]), 1)),
+        of("5 ms and 70 d on two cores", &[5, 70 * days, 5, 5, 70 * days], few(gpus(&[]), 2)),
+    ];
+    for costs in ["1e-10, 1, 1, 1", "1, 1e-10, 1e6, 1e-10, 1", "1e-12, 1e-12, 1e-12, 1e9"] {
+        for (devices, machine) in
+            [("one", r#""speeds": [1], "links": []"#), ("two", r#""speeds": [1, 3], "links": [[0, 1, 1]]"#)]
+        {
+            let text = format!(r#"{{"tasks": [{costs}], "edges": [[0, 3, 1]], {machine}}}"#);
+            let name = format!("{costs} on {devices}");
+            cases.push(
+                formats::parse(&name, text.as_bytes(), Format::HeteroJson, None).expect("it is well-formed"),
+            );
+        }
+    }
+    cases
+}
+
+fn check_mixed_magnitudes(strategies: impl Iterator<Item = &'static str>) {
+    let cases = mixed_magnitudes();
+    for strategy in strategies {
+        for case in &cases {
+            let outcome = run(case, strategy, 60, 3);
+            assert_eq!(outcome.verdict, Ok(()), "{}: {strategy}", case.name);
+            let bound = lower_bound(&case.instance);
+            assert!(outcome.makespan >= bound * (1.0 - 1e-9), "{}: {strategy}", case.name);
+        }
+    }
+}
+
+#[test]
+fn tasks_of_very_different_length_are_no_trouble() {
+    check_mixed_magnitudes(names().into_iter().filter(|name| !SEARCHES.contains(name)));
+}
+
+#[test]
+fn tasks_of_very_different_length_are_no_trouble_for_a_search() {
+    check_mixed_magnitudes(SEARCHES.into_iter());
+}
+
 #[test]
 fn one_after_another_means_that_for_every_strategy() {
     let graph =

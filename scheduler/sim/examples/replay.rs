@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (Some(fifo), Some(first_fit)) = (of("fifo"), of("first-fit")) else { continue };
         for row in &report.rows {
             all.entry(row.policy.clone()).or_default().push((
-                row.regret,
+                row.to_sjf,
                 row.mean_jct_s / first_fit.mean_jct_s,
                 row.max_wait_s / fifo.max_wait_s,
                 row.mean_jct_s,

@@ -20,8 +20,8 @@ mod workload;
 
 pub use driver::{Ran, Report, Simulation};
 pub use replay::{
-    POLICIES, ReplayError, ReplayOptions, ReplayReport, ReplayRow, Times, eight_gpus, policy, replay,
-    replay_policies,
+    AS_SUBMITTED, Moment, POLICIES, ReplayError, ReplayOptions, ReplayReport, ReplayRow, Times, eight_gpus,
+    policy, replay, replay_policies,
 };
 pub use traces::{
     Arrival, JOBS_MAX, Job, Recorded, Throughputs, Trace, TraceError, Work, read_gavel, read_journal,

@@ -2,9 +2,10 @@
 //! the core that the daemon runs.
 //!
 //! What is reported is what a user waits for (job completion time: from submission to end) and what an
-//! owner pays for. `regret` compares the mean completion time with that of shortest-job-first which knows
-//! the true times and skips what does not fit: nobody can have those, so it says what better knowledge
-//! would be worth.
+//! owner pays for. `to_sjf` compares the mean completion time with that of shortest-job-first which knows
+//! the true times, and keeps what is long waiting for as long as something shorter comes. `regret` compares
+//! it with the best of the rows when they are run with the true times: nobody can have those, so it says
+//! what better knowledge and a better choice among the rows would be worth.
 
 use crate::driver::Simulation;
 use crate::traces::{Trace, Work};
@@ -51,8 +52,11 @@ pub struct ReplayOptions {
     pub times: Times,
     /// For the error.
     pub seed: u64,
-    /// Who places within the policy.
+    /// Who places within the policies. A graph of a journal brings its own.
     pub strategy: String,
+    /// Who else is to place everything, graphs with a strategy of their own as well; each is a row of its
+    /// own, under the policy `default`.
+    pub strategies: Vec<String>,
     /// Whether the invariants are checked after every event.
     pub check: bool,
 }
@@ -66,6 +70,7 @@ impl Default for ReplayOptions {
             times: Times::Error { s: 1.0 },
             seed: 0,
             strategy: "first-available".to_owned(),
+            strategies: Vec::new(),
             check: false,
         }
     }
@@ -90,15 +95,31 @@ pub struct ReplayReport {
     /// The share of the GPUs' time that the arriving work is, or of the cores' where no GPU is used;
     /// infinite where all arrives at once.
     pub load: f64,
-    /// One row a policy.
+    /// One row a policy, then one a strategy.
     pub rows: Vec<ReplayRow>,
 }
 
-/// A policy on a trace. Times in seconds.
+/// A moment of a run: means over a part of its time.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Moment {
+    /// When that part begins, in seconds after the first submission.
+    pub at_s: f64,
+    /// The share of GPUs (of cores where no GPU is used) that is given to jobs.
+    pub used: f64,
+    /// How many graphs wait for their first start.
+    pub waiting: f64,
+}
+
+/// Into how many parts the time of a run is cut.
+const MOMENTS: usize = 240;
+
+/// A policy and a strategy on a trace. Times in seconds.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ReplayRow {
-    /// Its name.
+    /// The policy's name.
     pub policy: String,
+    /// Who placed.
+    pub strategy: String,
     /// Jobs that succeeded.
     pub succeeded: usize,
     /// Mean job completion time, from submission to end.
@@ -118,7 +139,11 @@ pub struct ReplayRow {
     /// What devices at work drew above idling, by the machine's tariff, in joules.
     pub energy_j: f64,
     /// By what share its mean completion time is above that of shortest-job-first with the true times.
+    pub to_sjf: f64,
+    /// By what share its mean completion time is above that of the best row with the true times.
     pub regret: f64,
+    /// How it went, in [`MOMENTS`] equal parts of the makespan.
+    pub moments: Vec<Moment>,
 }
 
 /// Why a trace cannot be replayed.
@@ -145,7 +170,13 @@ pub fn policy(name: &str) -> Option<Policy> {
     })
 }
 
-/// Replays a trace through each policy.
+/// What is said of the strategy where each graph brings its own.
+pub const AS_SUBMITTED: &str = "as submitted";
+
+/// Loads that mean something; beyond these, times would run out of range.
+const LOADS: std::ops::RangeInclusive<f64> = 0.01..=100.0;
+
+/// Replays a trace through each policy, and through each of the strategies under the default policy.
 ///
 /// # Errors
 /// An unknown policy, a job that the machine can never run, or a broken invariant.
@@ -171,14 +202,35 @@ pub fn replay_policies(
     policies: &[(&str, Policy)],
 ) -> Result<ReplayReport, ReplayError> {
     let stretch = stretch(trace, options)?;
-    let story = Story::of(trace, options, options.times, stretch)?;
-    let truth = Story::of(trace, options, Times::True, stretch)?;
-    let best = truth.run(options, "sjf", Policy::shortest())?;
-    let mut rows = Vec::new();
-    for (name, policy) in policies {
-        let mut row = story.run(options, name, *policy)?;
-        row.regret = if best.mean_jct_s > 0.0 { row.mean_jct_s / best.mean_jct_s - 1.0 } else { 0.0 };
-        rows.push(row);
+    let has_graphs = trace.arrivals.iter().any(|arrival| matches!(arrival.work, Work::Graph(..)));
+    let told = |times, placer: Option<&str>| Story::of(trace, options, times, stretch, placer);
+    // Each story once for all policies that share it.
+    let mut stories: Vec<Placed<'_>> = vec![(None, policies.to_vec())];
+    stories.extend(
+        options.strategies.iter().map(|name| (Some(name.as_str()), vec![("default", Policy::default())])),
+    );
+    let truth = told(Times::True, None)?;
+    let sjf = truth.run(options, "sjf", Policy::shortest())?.mean_jct_s;
+    let (mut best, mut rows) = (sjf, Vec::new());
+    for (placer, policies) in stories {
+        let (story, truth) = (told(options.times, placer)?, told(Times::True, placer)?);
+        for (name, policy) in policies {
+            let mut row = story.run(options, name, policy)?;
+            let known = if options.times == Times::True {
+                row.mean_jct_s
+            } else {
+                truth.run(options, name, policy)?.mean_jct_s
+            };
+            best = best.min(known);
+            placer
+                .unwrap_or(if has_graphs { AS_SUBMITTED } else { &options.strategy })
+                .clone_into(&mut row.strategy);
+            rows.push(row);
+        }
+    }
+    for row in &mut rows {
+        let above = |base: f64| if base > 0.0 { row.mean_jct_s / base - 1.0 } else { 0.0 };
+        (row.to_sjf, row.regret) = (above(sjf), above(best));
     }
     Ok(ReplayReport {
         trace: trace.name.clone(),
@@ -188,6 +240,9 @@ pub fn replay_policies(
         rows,
     })
 }
+
+/// Who places everything, where it is one for all, and the policies that this is replayed through.
+type Placed<'a> = (Option<&'a str>, Vec<(&'a str, Policy)>);
 
 /// The work of a trace over what the machine can do while it arrives; infinite where all arrives at once.
 fn offered(trace: &Trace, node: &NodeSpec) -> f64 {
@@ -221,8 +276,9 @@ fn offered(trace: &Trace, node: &NodeSpec) -> f64 {
 /// By what arrivals are stretched.
 fn stretch(trace: &Trace, options: &ReplayOptions) -> Result<f64, ReplayError> {
     let Some(load) = options.load else { return Ok(1.0) };
-    if !(load > 0.0 && load <= 1e6) {
-        return Err(ReplayError(format!("a load of {load} cannot be had: it is to be above 0")));
+    if !LOADS.contains(&load) {
+        let (least, most) = (LOADS.start(), LOADS.end());
+        return Err(ReplayError(format!("a load of {load} makes no sense: it is to be {least} to {most}")));
     }
     let offered = offered(trace, &options.node);
     Ok(if offered.is_finite() && offered > 0.0 { offered / load } else { 1.0 })
@@ -253,7 +309,13 @@ fn span(seconds: f64) -> Span {
 }
 
 impl Story {
-    fn of(trace: &Trace, options: &ReplayOptions, times: Times, stretch: f64) -> Result<Self, ReplayError> {
+    fn of(
+        trace: &Trace,
+        options: &ReplayOptions,
+        times: Times,
+        stretch: f64,
+        placer: Option<&str>,
+    ) -> Result<Self, ReplayError> {
         let mut story = Self { arrivals: Vec::new(), took: BTreeMap::new() };
         let mut rng = Rng::of(options.seed, 0);
         for (n, arrival) in trace.arrivals.iter().enumerate() {
@@ -261,13 +323,17 @@ impl Story {
             let at = Time::ZERO.after(Span::from_secs_f64((arrival.at_s * stretch).clamp(0.0, 1e11)));
             let (graph, took) = match &arrival.work {
                 Work::Graph(graph, took) => {
-                    (Arc::clone(graph), took.iter().map(|seconds| seconds.map(span)).collect())
+                    let mut graph = Arc::clone(graph);
+                    if let Some(placer) = placer {
+                        placer.clone_into(&mut Arc::make_mut(&mut graph).settings.strategy);
+                    }
+                    (graph, took.iter().map(|seconds| seconds.map(span)).collect())
                 }
                 Work::Job(job) => {
                     if usize::from(job.gpus) > options.node.gpus.len() {
                         return Err(ReplayError(format!(
-                            "job {} asks for {} GPUs and the machine has {}",
-                            n + 1,
+                            "line {}: the job asks for {} GPUs and the machine has {}",
+                            job.line,
                             job.gpus,
                             options.node.gpus.len()
                         )));
@@ -290,7 +356,10 @@ impl Story {
                         duration: told.map(span),
                         ..Cost::default()
                     };
-                    (one_function(name, cost, &options.strategy)?, vec![Some(span(job.seconds))])
+                    (
+                        one_function(name, cost, placer.unwrap_or(&options.strategy))?,
+                        vec![Some(span(job.seconds))],
+                    )
                 }
             };
             story.arrivals.push((at, arrival.owner, graph));
@@ -318,6 +387,7 @@ impl Story {
         let (report, scheduler) = simulation.run().map_err(ReplayError)?;
         let mut jct = Vec::with_capacity(self.arrivals.len());
         let mut waits = Vec::with_capacity(self.arrivals.len());
+        let mut waited = Vec::with_capacity(self.arrivals.len());
         let mut succeeded = 0;
         let mut end = Time::ZERO;
         for (n, (at, _, graph)) in self.arrivals.iter().enumerate() {
@@ -332,7 +402,9 @@ impl Story {
             succeeded += usize::from(run.ended == Some(GraphState::Succeeded));
             end = end.max(ended);
             jct.push(ended.since(*at).as_secs_f64());
-            waits.push(run.started_at.unwrap_or(ended).since(*at).as_secs_f64());
+            let began = run.started_at.unwrap_or(ended);
+            waits.push(began.since(*at).as_secs_f64());
+            waited.push((*at, began));
         }
         jct.sort_by(f64::total_cmp);
         waits.sort_by(f64::total_cmp);
@@ -355,9 +427,26 @@ impl Story {
         }
         let gpus = options.node.gpus.len() as f64;
         let cores = f64::from(options.node.cpu.capacity.0) / 1000.0;
+        let on_gpus = gpu_time > 0.0;
+        let mut used = Curve::new(makespan);
+        for ran in &report.ran {
+            let share = if on_gpus {
+                ran.placement.gpus.iter().map(|grant| f64::from(grant.share.0) / 1000.0).sum::<f64>() / gpus
+            } else {
+                f64::from(ran.placement.cpus.0) / 1000.0 / cores.max(1e-9)
+            };
+            used.add(ran.start.since(start).as_secs_f64(), ran.end.since(start).as_secs_f64(), share);
+        }
+        let mut waiting = Curve::new(makespan);
+        for (from, until) in waited {
+            waiting.add(from.since(start).as_secs_f64(), until.since(start).as_secs_f64(), 1.0);
+        }
+        let moments = used.means().zip(waiting.means());
+        let part = makespan / MOMENTS as f64;
         let given = if gpu_time > 0.0 { gpu_time / gpus } else { core_time / cores.max(1e-9) };
         Ok(ReplayRow {
             policy: name.to_owned(),
+            strategy: String::new(),
             succeeded,
             mean_jct_s: mean(&jct),
             median_jct_s: median(&jct),
@@ -367,7 +456,53 @@ impl Story {
             makespan_s: makespan,
             utilisation: if makespan > 0.0 { given / makespan } else { 0.0 },
             energy_j: energy,
+            to_sjf: 0.0,
             regret: 0.0,
+            moments: moments
+                .enumerate()
+                .map(|(at, (used, waiting))| Moment { at_s: at as f64 * part, used, waiting })
+                .collect(),
+        })
+    }
+}
+
+/// An amount over time, as its integral over each of [`MOMENTS`] parts. Adding costs the same however long
+/// it lasts: what covers whole parts is kept as differences.
+struct Curve {
+    part: f64,
+    /// The parts that are covered in part.
+    edges: Vec<f64>,
+    /// By how much more whole parts from here on are covered than before.
+    steps: Vec<f64>,
+}
+
+impl Curve {
+    fn new(span: f64) -> Self {
+        Self { part: span / MOMENTS as f64, edges: vec![0.0; MOMENTS], steps: vec![0.0; MOMENTS + 1] }
+    }
+
+    fn add(&mut self, from: f64, until: f64, amount: f64) {
+        if self.part.is_nan() || self.part <= 0.0 || until <= from {
+            return;
+        }
+        let place = |time: f64| (time / self.part).clamp(0.0, MOMENTS as f64);
+        let (from, until) = (place(from), place(until));
+        let (first, last) = ((from as usize).min(MOMENTS - 1), (until as usize).min(MOMENTS - 1));
+        if first == last {
+            self.edges[first] += amount * (until - from);
+            return;
+        }
+        self.edges[first] += amount * ((first + 1) as f64 - from);
+        self.edges[last] += amount * (until - last as f64);
+        self.steps[first + 1] += amount;
+        self.steps[last] -= amount;
+    }
+
+    fn means(&self) -> impl Iterator<Item = f64> {
+        let mut whole = 0.0;
+        self.edges.iter().zip(&self.steps).map(move |(edge, step)| {
+            whole += step;
+            (edge + whole).max(0.0)
         })
     }
 }

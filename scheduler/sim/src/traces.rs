@@ -54,6 +54,8 @@ pub enum Work {
 /// One job of a public trace.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Job {
+    /// On which line of the trace it stands, counted from 1.
+    pub line: usize,
     /// What it is, as the trace says: jobs of one kind may be expected to be alike.
     pub kind: String,
     /// How many whole GPUs it holds.

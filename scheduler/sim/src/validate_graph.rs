@@ -102,12 +102,20 @@ fn events(runs: &[Run], slack: f64) -> Vec<(u32, bool)> {
     for (task, run) in (0_u32..).zip(runs) {
         // What takes no time holds nothing at any instant.
         if run.end > run.start {
-            events.push((OrderedTime((run.end - slack).max(run.start)), false, task));
+            events.push((OrderedTime(released(run, slack)), false, task));
             events.push((OrderedTime(run.start), true, task));
         }
     }
     events.sort_unstable();
     events.into_iter().map(|(_, starts, task)| (task, starts)).collect()
+}
+
+/// When what a run holds is given back: a hair early, and always after its own start. What takes less time
+/// than a hair would otherwise be given back before it is taken, and then be held for ever.
+fn released(run: &Run, slack: f64) -> f64 {
+    let middle = f64::midpoint(run.start, run.end);
+    // Between neighbouring numbers there is no middle.
+    if middle > run.start { (run.end - slack).max(middle) } else { run.end }
 }
 
 /// No start before what is needed has ended and could be there.

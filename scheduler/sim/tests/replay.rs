@@ -100,8 +100,14 @@ fn completion_times_are_those_of_the_rules() {
     let sjf = (100.0 + 108.0 + 118.0 + 128.0 + 138.0 + 189.0) / 6.0;
     assert_eq!(of("sjf").mean_jct_s, sjf);
     assert_eq!(of("default").mean_jct_s, sjf);
-    assert_eq!(of("sjf").regret, 0.0);
+    assert_eq!((of("sjf").regret, of("sjf").to_sjf), (0.0, 0.0));
     for row in &report.rows {
+        // Means over parts of the time are the mean over all of it.
+        let mean = |of: fn(&dunnage_sim::Moment) -> f64| {
+            row.moments.iter().map(of).sum::<f64>() / row.moments.len() as f64
+        };
+        assert!((mean(|moment| moment.used) - row.utilisation).abs() < 1e-9);
+        assert!((mean(|moment| moment.waiting) * row.makespan_s - 6.0 * row.mean_wait_s).abs() < 1e-6);
         assert_eq!((row.makespan_s, row.succeeded), (190.0, 6));
         assert!((row.utilisation - 1.0).abs() < 1e-9);
         assert!((row.energy_j - 190.0 * 300.0).abs() < 1e-6);
@@ -113,7 +119,9 @@ fn arrivals_are_stretched_to_the_load_that_is_asked_for() {
     let report = replay(&trace(), &ReplayOptions { load: Some(0.5), ..options(2) }).expect("it runs");
     assert!((report.load - 0.5).abs() < 1e-9, "{}", report.load);
     assert!(replay(&trace(), &ReplayOptions { load: Some(f64::NAN), ..options(2) }).is_err());
-    assert!(replay(&trace(), &ReplayOptions { load: Some(-1.0), ..options(2) }).is_err());
+    for load in [-1.0, 1e-300, 1e4] {
+        assert!(replay(&trace(), &ReplayOptions { load: Some(load), ..options(2) }).is_err(), "{load}");
+    }
 }
 
 #[test]
@@ -135,7 +143,7 @@ fn what_cannot_be_replayed_is_said() {
     );
     let wide = read_tiresias("t", "num_gpu,submit_time,duration\n4,0,1\n").expect("it is good");
     let error = replay(&wide, &self::options(2)).expect_err("it does not fit").to_string();
-    assert_eq!(error, "job 1 asks for 4 GPUs and the machine has 2");
+    assert_eq!(error, "line 2: the job asks for 4 GPUs and the machine has 2");
 }
 
 #[test]

@@ -77,7 +77,8 @@ pub(crate) fn percent(share: f64) -> String {
     if !share.is_finite() {
         return NONE.to_owned();
     }
-    let value = (share * 100.0).clamp(0.0, 1e6);
+    // A sum of nothing may be a negative zero, and 0 makes it a positive one.
+    let value = (share * 100.0).clamp(0.0, 1e6) + 0.0;
     if value > 0.0 && value < 0.95 { format!("{value:.1} %") } else { format!("{value:.0} %") }
 }
 
@@ -249,6 +250,7 @@ mod tests {
 
     #[test]
     fn ratios_survive_nonsense() {
+        assert_eq!(percent(-0.0), "0 %");
         assert_eq!(percent(0.874), "87 %");
         assert_eq!(percent(0.004), "0.4 %");
         assert_eq!(percent(f64::NAN), "-");

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A checked graph. Tasks are addressed by index, 0 to [`Graph::len`].
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
     /// Its name.
     pub name: String,

@@ -15,6 +15,9 @@ const DEVICES_MAX: usize = 4096;
 /// At most this many tasks.
 const TASKS_MAX: usize = 10_000_000;
 
+/// At most this many pairs of a task and a device: a planner keeps about 90 bytes for each of them.
+const PAIRS_MAX: usize = 20_000_000;
+
 #[derive(Deserialize)]
 struct Doc {
     tasks: Vec<f64>,
@@ -38,6 +41,15 @@ pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Facts, FormatError> {
     if doc.tasks.len() > TASKS_MAX {
         return Err(FormatError::new(name, "tasks", format!("there are more than {TASKS_MAX} tasks"))
             .value(doc.tasks.len()));
+    }
+    if doc.tasks.len().saturating_mul(devices) > PAIRS_MAX {
+        return Err(FormatError::new(
+            name,
+            "tasks",
+            format!("tasks times devices are more than {PAIRS_MAX}, too many ways to run them to plan with"),
+        )
+        .value(format!("{} x {devices}", doc.tasks.len()))
+        .hint("plan for fewer devices, or cut the graph into parts"));
     }
     for (at, speed) in doc.speeds.iter().enumerate() {
         if !speed.is_normal() || *speed <= 0.0 {
@@ -116,6 +128,18 @@ pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Facts, FormatError> {
         }
         edges.push((*parent as u32, *child as u32, *size));
     }
+    if let Some((at, known)) = contradiction(&edges) {
+        let (parent, child, _) = edges[at];
+        return Err(wrong(
+            &[Key("edges"), Index(at)],
+            format!(
+                "the edge from {parent} to {child} is there before, as edges[{known}] with another size ({})",
+                edges[known].2
+            ),
+        )
+        .hint("leave one of them out, or add their sizes"));
+    }
+    without_repetition(&mut edges);
     let count = doc.tasks.len() as u32;
     Ok(Facts {
         names: TaskNames::Numbers { first: 0, count },
@@ -123,6 +147,40 @@ pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Facts, FormatError> {
         edges,
         machine: Machine::Related { costs: doc.tasks, speeds: doc.speeds, links },
     })
+}
+
+/// The places of edges by parent and child, those of the same two in the file's order.
+fn by_ends(edges: &[(u32, u32, f64)]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..edges.len()).collect();
+    order.sort_unstable_by_key(|at| (edges[*at].0, edges[*at].1, *at));
+    order
+}
+
+/// The first edge that was there before with another size, and where it was.
+fn contradiction(edges: &[(u32, u32, f64)]) -> Option<(usize, usize)> {
+    let order = by_ends(edges);
+    let pairs = order.windows(2).map(|pair| (pair[1], pair[0]));
+    pairs
+        .filter(|(at, known)| {
+            let (a, b) = (edges[*at], edges[*known]);
+            (a.0, a.1) == (b.0, b.1) && a.2 != b.2
+        })
+        .min()
+}
+
+/// Leaves each edge in once: saying the same twice changes nothing.
+fn without_repetition(edges: &mut Vec<(u32, u32, f64)>) {
+    let order = by_ends(edges);
+    let mut again = vec![false; edges.len()];
+    for pair in order.windows(2) {
+        let (a, b) = (edges[pair[0]], edges[pair[1]]);
+        again[pair[1]] = (a.0, a.1) == (b.0, b.1);
+    }
+    let mut at = 0;
+    edges.retain(|_| {
+        at += 1;
+        !again[at - 1]
+    });
 }
 
 /// Whether a sum of times can be worked with: far enough from overflow that sums of sums stay finite.

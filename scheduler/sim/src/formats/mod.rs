@@ -90,6 +90,7 @@ pub fn read(path: &Path, format: Format, processors: Option<u64>) -> Result<Case
 /// # Errors
 /// What is wrong with them, and where.
 pub fn parse(name: &str, bytes: &[u8], format: Format, processors: Option<u64>) -> Result<Case, FormatError> {
+    let bytes = text::without_mark(bytes);
     let facts = match format {
         Format::HeteroJson => hetero_json::parse(name, bytes),
         Format::WfFormat => wfformat::parse(name, bytes),

@@ -73,7 +73,14 @@ pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Facts, FormatError> {
     let (jobs, resources) = (jobs as u32, renewable as usize);
     let edges = precedence(name, section(name, &lines, "PRECEDENCE RELATIONS", 1)?, jobs)?;
     let requests = section(name, &lines, "REQUESTS/DURATIONS", 1)?;
-    let (durations, table, places) = durations_of(name, requests, jobs, resources)?;
+    let (durations, table, places) =
+        durations_of(name, requests, jobs, resources).map_err(|error| match resources {
+            // The columns do not fit what was said at the beginning.
+            0 if error.hint.is_empty() => {
+                error.hint(format!("`renewable` is 0 on line {renewable_at}, so a job asks for nothing"))
+            }
+            _ => error,
+        })?;
     let available = section(name, &lines, "RESOURCEAVAILABILITIES", 1)?;
     let mut capacities = Vec::with_capacity(resources);
     if resources > 0 {

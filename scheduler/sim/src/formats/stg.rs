@@ -87,6 +87,17 @@ pub(super) fn parse(name: &str, bytes: &[u8], processors: Option<u64>) -> Result
             }
             edges.push((parent as u32, task as u32, 0.0));
         }
+        let named = edges.len() - parents as usize;
+        let mut sorted: Vec<u32> = edges[named..].iter().map(|edge| edge.0).collect();
+        sorted.sort_unstable();
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(words
+                .wrong(&field("predecessors"), "a predecessor is named twice")
+                .value(pair[0])
+                .hint(
+                    "name it once and correct the number of predecessors, or name the one that was meant",
+                ));
+        }
         words.end(&field("predecessors"))?;
         durations.push(duration);
     }

@@ -12,7 +12,16 @@ pub const BYTES_MAX: u64 = 1 << 30;
 /// What gzip begins with.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// The bytes of a file, decompressed where it is gzip by its first bytes, whatever it is called.
+/// What some editors put before a text; it is no part of it.
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
+/// Bytes without a byte order mark before them.
+pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(bytes)
+}
+
+/// The bytes of a file, decompressed where it is gzip by its first bytes, whatever it is called, and without
+/// a byte order mark.
 ///
 /// # Errors
 /// It cannot be read, or holds more than [`BYTES_MAX`].
@@ -45,6 +54,9 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, FormatError> {
     if bytes.len() as u64 > BYTES_MAX {
         return Err(FormatError::new(&name, "", format!("holds more than {} MiB", BYTES_MAX >> 20))
             .hint("split it, or check that it is what you think it is"));
+    }
+    if bytes.starts_with(&BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
     }
     Ok(bytes)
 }

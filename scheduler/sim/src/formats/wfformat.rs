@@ -49,6 +49,8 @@ struct Task {
     id: String,
     #[serde(default)]
     parents: Vec<String>,
+    #[serde(default)]
+    children: Vec<String>,
     #[serde(default, rename = "inputFiles")]
     inputs: Vec<String>,
     #[serde(default, rename = "outputFiles")]
@@ -82,6 +84,8 @@ struct Flat {
     seconds: f64,
     #[serde(default)]
     parents: Vec<String>,
+    #[serde(default)]
+    children: Vec<String>,
     #[serde(default)]
     files: Vec<FlatFile>,
 }
@@ -139,7 +143,7 @@ pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Facts, FormatError> {
             }
         },
     };
-    facts(name, trace)
+    facts(source, trace)
 }
 
 /// The document, for errors.
@@ -176,7 +180,12 @@ fn nested(
             let path = [Key("workflow"), Key("specification"), Key("files"), Index(at), Key("sizeInBytes")];
             return Err(source.wrong(&path, "a size must be 0 or more"));
         }
-        sizes.insert(file.id.clone(), file.size);
+        if let Some(known) = sizes.insert(file.id.clone(), file.size).filter(|known| *known != file.size) {
+            let path = [Key("workflow"), Key("specification"), Key("files"), Index(at), Key("sizeInBytes")];
+            return Err(source
+                .wrong(&path, &format!("file `{}` is there before with another size ({known})", file.id))
+                .hint("leave one of them out"));
+        }
     }
     let mut seconds = vec![None; specification.tasks.len()];
     for (at, executed) in execution.tasks.iter().enumerate() {
@@ -186,7 +195,15 @@ fn nested(
                 .wrong(&[&path[..], &[Key("runtimeInSeconds")]].concat(), "a run time must be 0 or more"));
         }
         if let Some(task) = by_id.get(executed.id.as_str()) {
-            seconds[*task] = Some(executed.seconds);
+            let known = seconds[*task].replace(executed.seconds);
+            if let Some(known) = known.filter(|known| *known != executed.seconds) {
+                return Err(source
+                    .wrong(
+                        &[&path[..], &[Key("runtimeInSeconds")]].concat(),
+                        &format!("task `{}` is there before with another run time ({known})", executed.id),
+                    )
+                    .hint("a task runs once: leave one of them out"));
+            }
         }
     }
     let mut trace = Trace {
@@ -218,6 +235,8 @@ fn nested(
         trace.inputs.push(task.inputs.iter().cloned().collect());
         trace.outputs.push(task.outputs.iter().cloned().collect());
     }
+    let children: Vec<&[String]> = specification.tasks.iter().map(|task| task.children.as_slice()).collect();
+    check_children(source, &tasks, &trace, &children, |name| by_id.get(name).copied())?;
     Ok(trace)
 }
 
@@ -267,7 +286,16 @@ fn flat(source: Source<'_>, list: &str, tasks: Vec<Flat>) -> Result<Trace, Forma
                 let path = [Key("workflow"), Key(list), Index(at), Key("files"), Index(place)];
                 return Err(source.wrong(&path, "a size must be 0 or more"));
             }
-            trace.sizes.insert(file.name.clone(), file.size);
+            let known = trace.sizes.insert(file.name.clone(), file.size);
+            if let Some(known) = known.filter(|known| *known != file.size) {
+                let path = [Key("workflow"), Key(list), Index(at), Key("files"), Index(place)];
+                return Err(source
+                    .wrong(
+                        &path,
+                        &format!("file `{}` is there before with another size ({known})", file.name),
+                    )
+                    .hint("a file has one size: give both entries the same"));
+            }
         }
         let linked = |link: &Link| {
             task.files.iter().filter(|file| file.link == *link).map(|file| file.name.clone()).collect()
@@ -278,16 +306,71 @@ fn flat(source: Source<'_>, list: &str, tasks: Vec<Flat>) -> Result<Trace, Forma
         trace.inputs.push(linked(&Link::Input));
         trace.outputs.push(linked(&Link::Output));
     }
+    let children: Vec<&[String]> = tasks.iter().map(|task| task.children.as_slice()).collect();
+    check_children(source, &[Key("workflow"), Key(list)], &trace, &children, |name| {
+        by_id.get(name).or_else(|| by_name.get(name)).copied()
+    })?;
     Ok(trace)
 }
 
-fn facts(name: &str, trace: Trace) -> Result<Facts, FormatError> {
+/// Where a trace lists children, they are those that name the task as a parent. A trace without any list of
+/// children says nothing of them.
+fn check_children(
+    source: Source<'_>,
+    tasks: &[Step<'_>],
+    trace: &Trace,
+    children: &[&[String]],
+    find: impl Fn(&str) -> Option<usize>,
+) -> Result<(), FormatError> {
+    if children.iter().all(|children| children.is_empty()) {
+        return Ok(());
+    }
+    let edges: BTreeSet<(usize, usize)> = (0..)
+        .zip(&trace.parents)
+        .flat_map(|(child, parents)| parents.iter().map(move |parent| (*parent, child)))
+        .collect();
+    let mut listed = BTreeSet::new();
+    for (at, names) in children.iter().enumerate() {
+        for (place, child) in names.iter().enumerate() {
+            let wrong = |message: &str| {
+                let path = [tasks, &[Step::Index(at), Step::Key("children"), Step::Index(place)]].concat();
+                source.wrong(&path, message)
+            };
+            let Some(found) = find(child) else { return Err(wrong("there is no such task")) };
+            if !edges.contains(&(at, found)) {
+                return Err(wrong(&format!(
+                    "task `{child}` does not name `{}` as a parent",
+                    trace.names[at]
+                ))
+                .hint("the `parents` of the one and the `children` of the other must say the same"));
+            }
+            listed.insert((at, found));
+        }
+    }
+    match edges.iter().find(|edge| !listed.contains(edge)) {
+        None => Ok(()),
+        Some((parent, child)) => {
+            let path = [tasks, &[Step::Index(*parent), Step::Key("children")]].concat();
+            let (parent, child) = (&trace.names[*parent], &trace.names[*child]);
+            Err(source
+                .wrong(
+                    &path,
+                    &format!("`{child}` names `{parent}` as a parent and is not listed as a child of it"),
+                )
+                .hint("the `parents` of the one and the `children` of the other must say the same"))
+        }
+    }
+}
+
+fn facts(source: Source<'_>, trace: Trace) -> Result<Facts, FormatError> {
     let mut costs: Vec<f64> = trace.seconds.iter().map(|seconds| seconds.max(LEAST)).collect();
     let mut edges: Vec<(u32, u32, f64)> = Vec::new();
     let tasks = costs.len();
     let (mut has_parent, mut has_child) = (vec![false; tasks], vec![false; tasks]);
     for (task, parents) in trace.parents.iter().enumerate() {
-        for parent in parents {
+        // A parent that is named again is the same edge.
+        let mut known = BTreeSet::new();
+        for parent in parents.iter().filter(|parent| known.insert(**parent)) {
             let mut size = 0.0;
             for file in trace.outputs[*parent].intersection(&trace.inputs[task]) {
                 size += trace.sizes.get(file).copied().unwrap_or(0.0) / f64::from(1 << 20);
@@ -328,11 +411,24 @@ fn facts(name: &str, trace: Trace) -> Result<Facts, FormatError> {
     let links: Vec<f64> = base.iter().map(|speed| speed * factor).collect();
     let times = costs.iter().sum::<f64>() + edges.iter().map(|edge| edge.2).sum::<f64>() / factor;
     if !is_sane(times) || !factor.is_normal() {
+        // The largest number is the one to look at.
+        let of = |values: &mut dyn Iterator<Item = (&str, f64)>| {
+            values
+                .max_by(|a, b| a.1.total_cmp(&b.1))
+                .map_or_else(String::new, |(name, value)| format!("{name}: {value:e}"))
+        };
+        let task = of(&mut trace.names.iter().map(String::as_str).zip(trace.seconds.iter().copied()));
+        let mut files: Vec<(&str, f64)> =
+            trace.sizes.iter().map(|(name, size)| (name.as_str(), *size)).collect();
+        files.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        let file = of(&mut files.into_iter());
         return Err(FormatError::new(
-            name,
+            source.name,
             "workflow",
             "the times of all tasks and transfers together overflow",
-        ));
+        )
+        .value(format!("longest task {task} s; largest file {file} bytes"))
+        .hint("check these two: a run time or a size is not a real one"));
     }
     Ok(Facts {
         tasks: costs.len() as u32,

@@ -4,7 +4,7 @@ use super::csv::{Table, open};
 use super::error::ReadError;
 use super::nodes::{CPU_MILLI_MAX, MEMORY_MIB_MAX, Nodes};
 use dunnage_strategies::packing::{GPU_MILLI, GPUS_MAX, Models, Shape};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -48,10 +48,14 @@ pub fn read_pods_from(file: &str, reader: impl Read + 'static) -> Result<Pods, R
     let mut pods: Vec<Pod> = Vec::new();
     // Thousands of pods name the same few models.
     let mut specs: BTreeMap<String, Arc<[String]>> = BTreeMap::new();
+    let mut names: BTreeSet<String> = BTreeSet::new();
     while let Some(row) = table.next()? {
         let name = row.text(0).to_owned();
         if name.is_empty() {
             return Err(row.bad(0, "a pod needs a name"));
+        }
+        if !names.insert(name.clone()) {
+            return Err(row.bad(0, "this pod is in the list twice; leave one of them out, or name it anew"));
         }
         let cpu = row.number(1, CPU_MILLI_MAX)? as i64;
         let memory = row.number(2, MEMORY_MIB_MAX)? as i64;

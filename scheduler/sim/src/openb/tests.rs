@@ -226,6 +226,6 @@ fn what_cannot_be_replayed_is_said() {
     assert!(report.hopeless >= 1 && report.failures.shared >= report.hopeless, "{report:?}");
     // So little of so much that the list would never end.
     let many: String = (0..100).fold(String::new(), |all, n| format!("{all}n{n},8000,1000,64,M\n"));
-    let crumbs = format!("p,1,1,1,1,\n{}", "q,1,1,0,0,\n".repeat(1000));
+    let crumbs = (0..1000).fold("p,1,1,1,1,\n".to_owned(), |all, n| format!("{all}q{n},1,1,0,0,\n"));
     assert_eq!(why(&one(&many), &all(&crumbs), 100.0), Err(PackError::TooManyArrivals));
 }

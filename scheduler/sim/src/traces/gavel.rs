@@ -88,7 +88,7 @@ pub fn read_gavel(name: &str, text: &str, speeds: &Throughputs) -> Result<Trace,
         if jobs.len() >= JOBS_MAX {
             return Err(TraceError { line, field: "", what: format!("more than {JOBS_MAX} jobs") });
         }
-        jobs.push((at, Job { kind: format!("{} x{gpus}", cells[0]), gpus, seconds }));
+        jobs.push((at, Job { line, kind: format!("{} x{gpus}", cells[0]), gpus, seconds }));
     }
     Ok(Trace { left_out, why, ..Trace::of_jobs(name, jobs) })
 }

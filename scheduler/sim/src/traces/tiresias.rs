@@ -1,7 +1,8 @@
 //! Traces of Tiresias (Gu et al., NSDI 2019): a csv with a header, of which `num_gpu`, `submit_time` and
-//! `duration` are needed and `model_name` is the kind.
+//! `duration` are needed and `model_name` is the kind. Where there is a `job_id`, no two jobs may have the same.
 
 use super::{JOBS_MAX, Job, SECONDS_MAX, Trace, TraceError, number};
+use std::collections::BTreeMap;
 
 /// Reads a trace.
 pub fn read_tiresias(name: &str, text: &str) -> Result<Trace, TraceError> {
@@ -19,6 +20,8 @@ pub fn read_tiresias(name: &str, text: &str) -> Result<Trace, TraceError> {
     };
     let (gpus_at, arrival_at, seconds_at) = (column("num_gpu")?, column("submit_time")?, column("duration")?);
     let kind_at = columns.iter().position(|known| *known == "model_name");
+    let id_at = columns.iter().position(|known| *known == "job_id");
+    let mut ids: BTreeMap<&str, usize> = BTreeMap::new();
     let mut jobs = Vec::new();
     for (line, row) in lines {
         if row.trim().is_empty() {
@@ -28,6 +31,13 @@ pub fn read_tiresias(name: &str, text: &str) -> Result<Trace, TraceError> {
         if cells.len() != columns.len() {
             let what = format!("{} cells, where the header has {}", cells.len(), columns.len());
             return Err(TraceError { line, field: "", what });
+        }
+        let id = id_at.map_or("", |at| cells[at].trim());
+        if !id.is_empty()
+            && let Some(known) = ids.insert(id, line)
+        {
+            let what = format!("job `{id}` is on line {known} before; give each job an id of its own");
+            return Err(TraceError { line, field: "job_id", what });
         }
         let gpus = number(line, "num_gpu", cells[gpus_at], 1.0, 4096.0)?;
         if gpus.fract() != 0.0 {
@@ -40,7 +50,7 @@ pub fn read_tiresias(name: &str, text: &str) -> Result<Trace, TraceError> {
             return Err(TraceError { line, field: "", what: format!("more than {JOBS_MAX} jobs") });
         }
         let kind = kind_at.map_or("job", |at| cells[at]);
-        jobs.push((at, Job { kind: format!("{kind} x{gpus}"), gpus: gpus as u16, seconds }));
+        jobs.push((at, Job { line, kind: format!("{kind} x{gpus}"), gpus: gpus as u16, seconds }));
     }
     Ok(Trace::of_jobs(name, jobs))
 }

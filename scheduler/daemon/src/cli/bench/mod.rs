@@ -84,6 +84,21 @@ pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> Failure {
     }
 }
 
+/// A file that is wrong in one place; the fix stands with the problem, so that a document has it too.
+pub(super) fn bad_file(file: String, place: &str, message: String, hint: &str) -> Failure {
+    let what = if file.is_empty() { "this cannot be run" } else { "the file cannot be used" };
+    let mut failure = Failure::new(USAGE, what);
+    failure.file = file;
+    failure.problems = vec![ProblemDoc {
+        place: place.to_owned(),
+        function: None,
+        value: String::new(),
+        message,
+        hint: hint.to_owned(),
+    }];
+    failure
+}
+
 impl From<FormatError> for Failure {
     fn from(error: FormatError) -> Self {
         let place = error.whereabouts();

@@ -93,13 +93,8 @@ pub(crate) fn pack(context: &Context, args: &PackArgs) -> Result<i32, Failure> {
         let tie = if asked.contains(&policy) { tie } else { Tie::Random };
         for seed in seeds.clone() {
             let options = PackOptions { policy, tie, seed, node_order, target: args.target, knowledge };
-            let report = replay(&nodes, &pods, &options, &mut nanoseconds).map_err(|error| {
-                let failure = Failure::new(USAGE, error.to_string());
-                match error {
-                    PackError::Target(_) => failure.hint("--target 1.3 is 130 %"),
-                    _ => failure,
-                }
-            })?;
+            let report =
+                replay(&nodes, &pods, &options, &mut nanoseconds).map_err(|error| refused(args, &error))?;
             rows.push(PackRow::new(report, asked.contains(&policy)));
         }
     }
@@ -109,6 +104,21 @@ pub(crate) fn pack(context: &Context, args: &PackArgs) -> Result<i32, Failure> {
     let document: Vec<&PackRow> = rows.iter().filter(|row| row.asked).collect();
     context.print(&document, |style| pack_text(&rows, style));
     Ok(DONE)
+}
+
+/// Why there is no replay, with the file that it is about and a way out.
+fn refused(args: &PackArgs, error: &PackError) -> Failure {
+    let (nodes, pods) = (args.nodes.display().to_string(), args.pods.display().to_string());
+    let (file, place, hint) = match error {
+        PackError::NoGpus => (nodes, "gpu", "name a list with a node whose `gpu` is above 0"),
+        PackError::NoDemand => (pods, "num_gpu", "name a list with a pod whose `num_gpu` is above 0"),
+        PackError::NothingFits(_) => {
+            (pods, "", "do the two lists belong together? See `model` and `gpu_spec`")
+        }
+        PackError::Target(_) => (String::new(), "--target", "--target 1.3 is 130 %"),
+        PackError::TooManyArrivals => (pods, "gpu_milli", "give a smaller --target"),
+    };
+    super::bad_file(file, place, error.to_string(), hint)
 }
 
 fn policies(list: &[String]) -> Result<Vec<Policy>, Failure> {
@@ -152,6 +162,7 @@ fn nanoseconds() -> u64 {
 
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
-        Self::new(USAGE, error.to_string())
+        let place = if error.line == 0 { String::new() } else { format!("line {}", error.line) };
+        super::bad_file(error.file, &place, error.text, "")
     }
 }

@@ -11,7 +11,7 @@ use dunnage_sim::formats::{self, Case, Format};
 use dunnage_strategies::planning::{MeanComm, PlanOptions};
 use dunnage_wire::graph_file;
 use serde::Serialize;
-use std::io::{BufWriter, IsTerminal, Write};
+use std::io::{BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -202,7 +202,7 @@ fn machine(context: &Context) -> Result<Arc<NodeSpec>, Failure> {
 /// A graph file, read and checked as `plan` does it.
 fn graph(context: &Context, path: &Path, node: &Arc<NodeSpec>, seed: u64) -> Result<Case, Failure> {
     let limits = super::super::run::limits(context);
-    let decoded = graph_file::read(path, &limits)?;
+    let decoded = if is_gzip(path) { unpacked(path, &limits)? } else { graph_file::read(path, &limits)? };
     let (mut spec, places): (GraphSpec, _) = (decoded.spec, decoded.places);
     let file = path.display().to_string();
     spec.name.get_or_insert_with(|| super::super::run::name_of(path));
@@ -213,6 +213,34 @@ fn graph(context: &Context, path: &Path, node: &Arc<NodeSpec>, seed: u64) -> Res
     core.replay(dunnage_model::Time::ZERO, dunnage_model::Event::NodeSeen(Arc::clone(node)));
     accept::check_machine(&graph, core.ledger()).map_err(rejected)?;
     Ok(formats::graph(&file, graph, Arc::clone(node), seed)?)
+}
+
+/// Whether a file begins as gzip does. What cannot be read is told by who reads it as it stands; a pipe is not
+/// looked into, since its beginning would then be gone.
+fn is_gzip(path: &Path) -> bool {
+    let mut head = [0; 2];
+    path.is_file()
+        && std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok()
+        && head == [0x1f, 0x8b]
+}
+
+/// A compressed graph file; what counts for its limits is what it holds.
+fn unpacked(path: &Path, limits: &graph_file::Limits) -> Result<graph_file::Decoded, Failure> {
+    let bytes = formats::read_bytes(path)?;
+    if bytes.len() as u64 > limits.bytes {
+        return Err(graph_file::FileError::TooLarge { path: path.to_owned(), max: limits.bytes }.into());
+    }
+    let file = path.display().to_string();
+    let text = String::from_utf8(bytes)
+        .map_err(|_| formats::FormatError::new(&file, "", "what is compressed is not text (UTF-8)"))?;
+    let plain = if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz")) {
+        path.with_extension("")
+    } else {
+        path.to_owned()
+    };
+    let extension = plain.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    graph_file::decode_text(text, extension, limits)
+        .map_err(|(problems, places)| Failure::rejected(&file, &Rejected::Invalid(problems), &places))
 }
 
 fn create(path: &Path) -> Result<std::fs::File, Failure> {

@@ -1,4 +1,4 @@
-//! `bench replay`: traces of jobs through policies of the queue.
+//! `bench replay`: traces of jobs through policies of the queue and strategies.
 
 use super::super::context::Context;
 use super::super::exit::{DONE, Failure, USAGE};
@@ -42,10 +42,13 @@ pub(crate) struct ReplayArgs {
     /// What is told of times instead
     #[arg(long, value_enum, value_name = "WHAT")]
     times: Option<TimesName>,
-    /// Policies by name, or `all`
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "all")]
+    /// Policies by name, or `all`, the default where no strategies are named
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     policies: Vec<String>,
-    /// Who places within a policy
+    /// Strategies by name, or `all`, each under the policy `default`; `random` is always shown beside them
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    strategies: Vec<String>,
+    /// Who places within a policy; a graph of a journal brings its own
     #[arg(long, value_name = "NAME", default_value = "first-available")]
     strategy: String,
     /// Of the errors
@@ -77,16 +80,8 @@ enum TimesName {
 }
 
 pub(crate) fn run(context: &Context, args: &ReplayArgs) -> Result<i32, Failure> {
-    let mut policies = Vec::new();
-    for name in &args.policies {
-        if name == "all" {
-            policies.extend(POLICIES.iter().map(|name| (*name).to_owned()));
-        } else if POLICIES.contains(&name.as_str()) {
-            policies.push(name.clone());
-        } else {
-            return Err(super::unknown("policy", name, &POLICIES));
-        }
-    }
+    let policies = policies(args)?;
+    let chosen = super::strategies(&args.strategies)?;
     let strategies: Vec<&str> = dunnage_strategies::registry().iter().map(|entry| entry.name).collect();
     if !strategies.contains(&args.strategy.as_str()) {
         return Err(super::unknown("strategy", &args.strategy, &strategies));
@@ -94,8 +89,9 @@ pub(crate) fn run(context: &Context, args: &ReplayArgs) -> Result<i32, Failure> 
     if !args.error.is_finite() || !(0.0..=10.0).contains(&args.error) {
         return Err(Failure::new(USAGE, format!("--error must be 0 to 10, not {}", args.error)));
     }
-    if let Some(load) = args.load.filter(|load| !load.is_finite() || *load <= 0.0 || *load > 100.0) {
-        return Err(Failure::new(USAGE, format!("--load must be above 0 and at most 100, not {load}")));
+    if let Some(load) = args.load.filter(|load| !(0.01..=100.0).contains(load)) {
+        return Err(Failure::new(USAGE, format!("--load must be 0.01 to 100, not {load}"))
+            .hint("0.8 is 80 % of what the machine can do"));
     }
     let times = match args.times {
         Some(TimesName::True) => Times::True,
@@ -106,7 +102,21 @@ pub(crate) fn run(context: &Context, args: &ReplayArgs) -> Result<i32, Failure> 
     };
     let trace = read(args)?;
     if trace.arrivals.is_empty() {
-        return Err(Failure::new(USAGE, format!("{}: there is no job to replay", args.trace.display())));
+        let file = args.trace.display().to_string();
+        let Some(why) = &trace.why else {
+            return Err(super::bad_file(
+                file,
+                "",
+                "there is no job to replay".to_owned(),
+                "is this the right file?",
+            ));
+        };
+        let message = format!(
+            "there is no job to replay: all {} are left out, the first for this: {why}",
+            trace.left_out
+        );
+        let hint = "--throughputs names the table that belongs to the trace, --gpu the kind of GPU in it";
+        return Err(super::bad_file(file, "", message, hint));
     }
     let node = if context.common.devices.is_some() { machine(context)? } else { eight_gpus() };
     let options = ReplayOptions {
@@ -116,16 +126,42 @@ pub(crate) fn run(context: &Context, args: &ReplayArgs) -> Result<i32, Failure> 
         times,
         seed: args.seed,
         strategy: args.strategy.clone(),
+        strategies: chosen.into_iter().map(str::to_owned).collect(),
         check: false,
     };
-    let report = replay(&trace, &options)
-        .map_err(|error| Failure::new(USAGE, format!("{}: {}", args.trace.display(), error.0)))?;
+    let report = replay(&trace, &options).map_err(|error| {
+        let hint = "--devices names another machine; or leave the job out";
+        super::bad_file(args.trace.display().to_string(), "", error.0, hint)
+    })?;
     let doc = ReplayDoc::new(&report, &options, trace.why.as_deref());
     if let Some(path) = &args.html {
         super::write(path, &replay_html(&doc))?;
     }
     context.print(&doc.rows, |style| replay_text(&doc, style));
     Ok(DONE)
+}
+
+/// The policies that were asked for, each once; where nothing at all was asked for, every one.
+fn policies(args: &ReplayArgs) -> Result<Vec<String>, Failure> {
+    let every = args.policies.is_empty() && args.strategies.is_empty();
+    let mut policies: Vec<String> = Vec::new();
+    let asked = args.policies.iter().map(String::as_str).chain(every.then_some("all"));
+    for name in asked {
+        if name == "all" {
+            policies.extend(POLICIES.iter().map(|name| (*name).to_owned()));
+        } else if POLICIES.contains(&name) {
+            policies.push(name.to_owned());
+        } else {
+            return Err(super::unknown("policy", name, &POLICIES));
+        }
+    }
+    let mut seen: Vec<String> = Vec::new();
+    policies.retain(|name| {
+        let is_new = !seen.contains(name);
+        seen.push(name.clone());
+        is_new
+    });
+    Ok(policies)
 }
 
 fn machine(context: &Context) -> Result<dunnage_model::NodeSpec, Failure> {
@@ -164,7 +200,12 @@ fn text(path: &Path) -> Result<String, Failure> {
 }
 
 fn wrong(path: &Path, error: TraceError) -> Failure {
-    Failure::new(USAGE, format!("{}: {error}", path.display()))
+    let place = match (error.line, error.field) {
+        (0, _) => String::new(),
+        (line, "") => format!("line {line}"),
+        (line, field) => format!("line {line}, {field}"),
+    };
+    super::bad_file(path.display().to_string(), &place, error.what, "")
 }
 
 /// So many records of a journal are read at a time.
