@@ -6,7 +6,8 @@ mod core_support;
 use core_support::{Scenario, build, cores, f, gpus, scenario, spec};
 use dunnage_core::{Guard, Policy, Rng, Scheduler};
 use dunnage_model::{
-    AttemptId, Decision, Event, Graph, GraphId, GraphSpec, NodeSpec, Owner, Placement, Span, Submission, Time,
+    AttemptId, Bytes, Decision, DeviceId, DeviceSample, Event, Graph, GraphId, GraphSpec, Health, NodeSpec,
+    Owner, Placement, Span, Submission, Time,
 };
 use dunnage_sim::{AttemptEnd, Simulation, Workload};
 use proptest::prelude::*;
@@ -219,6 +220,62 @@ fn a_reservation_outlasts_the_releases_that_bring_it_about() {
     }
     let started = s.row(large, "large").placed_at.expect("it started");
     assert!(started <= first.expect("room was kept"), "{started:?} and {first:?} was promised");
+}
+
+#[test]
+fn room_comes_back_with_those_who_use_more_than_they_hold() {
+    let policy = Policy { patience: Some(0.0), guard: None, ..Policy::default() };
+    let mut s = with_policy(gpus(&[24]), policy);
+    let on = |name: &str, seconds| spec([f(name).gpu_memory(Bytes::gib(8)).lasts(Span::secs(seconds))]);
+    s.submit(on("running", 100));
+    s.submit(spec([f("host").memory(Bytes::gib(8)).cpus(1).lasts(Span::secs(100))]));
+    let host = DeviceId::host(dunnage_model::NodeId::LOCAL);
+    for (device, name) in [(core_support::gpu(0), "running"), (host, "host")] {
+        let by = vec![(s.attempt(name), Bytes::gib(12))];
+        s.event(Event::MemoryUsed { device, by });
+    }
+    let more = f("large").gpu_memory(Bytes::gib(22)).memory(Bytes::gib(62)).lasts(Span::secs(10));
+    let large = s.submit(spec([more]));
+    let promised = Some((large.task(0), Time::ZERO.after(Span::secs(100))));
+    assert_eq!(s.scheduler.reserved(), promised);
+    let expected = s.scheduler.outlook().times();
+    assert_eq!(expected.get(&large).and_then(|expected| expected.start), promised.map(|(_, at)| at));
+}
+
+#[test]
+fn what_others_use_is_not_free_beside_a_reservation() {
+    let policy = Policy { patience: Some(0.0), guard: None, ..Policy::default() };
+    let mut s = with_policy(cores(8), policy);
+    let job = |name: &str, cores: u32, gib: u64, seconds: u64| {
+        spec([f(name).cpus(cores).memory(Bytes::gib(gib)).lasts(Span::secs(seconds))])
+    };
+    s.submit(job("running", 6, 1, 100));
+    let host = DeviceId::host(dunnage_model::NodeId::LOCAL);
+    let mut sample = DeviceSample::health(host, Health::Ok);
+    sample.memory_used = Some(Bytes::gib(7));
+    s.event(Event::DeviceSampled { sample: Box::new(sample), foreign: Bytes::gib(6) });
+    let large = s.submit(job("large", 7, 7, 10));
+    // Of 16 GiB others use 6 and the large one will hold 7.
+    s.submit(job("lasting", 1, 4, 100_000));
+    assert_eq!(s.running(), ["running"]);
+    s.submit(job("little", 1, 3, 100_000));
+    assert_eq!(s.running(), ["little", "running"]);
+    s.pass(Span::secs(100));
+    s.ok("running");
+    assert_eq!(s.row(large, "large").starts, 1);
+}
+
+#[test]
+fn who_was_held_back_has_waited_since_its_release() {
+    let guard = Guard { backlog: 0.0, means: 0.0, least: Span::secs(300) };
+    let mut s = with_policy(cores(1), Policy { guard: Some(guard), ..Policy::default() });
+    s.submit(job("first", 1, 10));
+    let held = s.submit(job("held", 1, 10));
+    s.event(Event::HeldBack { graph: held });
+    s.pass(Span::secs(1000));
+    s.submit(with_priority(job("urgent", 1, 100), 5));
+    s.event(Event::Released { graph: held });
+    assert_eq!(next(&mut s, "first"), ["urgent"]);
 }
 
 #[test]
