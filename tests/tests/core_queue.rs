@@ -6,7 +6,8 @@ mod core_support;
 use core_support::{Scenario, build, cores, f, gpus, scenario, spec};
 use dunnage_core::{Guard, Policy, Rng, Scheduler};
 use dunnage_model::{
-    AttemptId, Decision, Event, Graph, GraphId, GraphSpec, NodeSpec, Owner, Placement, Span, Submission, Time,
+    AttemptId, Bytes, Decision, DeviceId, DeviceSample, Event, Graph, GraphId, GraphSpec, Health, NodeSpec,
+    Owner, Placement, Span, Submission, Time,
 };
 use dunnage_sim::{AttemptEnd, Simulation, Workload};
 use proptest::prelude::*;
@@ -173,6 +174,108 @@ fn what_fits_beside_a_reservation_may_last() {
     assert_eq!(s.running(), ["running", "small"]);
     s.submit(job("another", 1, 1000));
     assert_eq!(s.running(), ["running", "small"], "only one fits beside it");
+}
+
+/// A machine of its own, with another policy.
+fn with_policy(node: NodeSpec, policy: Policy) -> Scenario {
+    let mut s = scenario(node.clone());
+    s.scheduler = Scheduler::new(dunnage_strategies::strategies()).with_policy(policy);
+    s.event(Event::NodeSeen(Arc::new(node)));
+    s
+}
+
+#[test]
+fn a_reservation_outlasts_the_releases_that_bring_it_about() {
+    let policy = Policy { patience: Some(0.1), guard: None, ..Policy::default() };
+    let mut s = with_policy(gpus(&[24; 8]), policy);
+    let on = |name: &str, n: u16, seconds: u64| spec([f(name).gpus(n).lasts(Span::secs(seconds))]);
+    // Eight that end one after another, and more than ever run of the same kind behind them.
+    for n in 0..200 {
+        s.submit(on(&format!("small{n}"), 1, 30));
+        if n < 8 {
+            s.pass(Span::secs(3));
+        }
+    }
+    let large = s.submit(on("large", 8, 100));
+    let mut first = None;
+    for _ in 0..100 {
+        let next = s.open.keys().min_by_key(|id| {
+            let row = s.scheduler.graph(id.task.graph).expect("it runs").row(id.task.index);
+            row.placed_at
+        });
+        let attempt = *next.expect("something runs");
+        let name = s.scheduler.graph(attempt.task.graph).expect("it runs").graph.task_name(0);
+        if name == "large" {
+            break;
+        }
+        let placed = s.scheduler.graph(attempt.task.graph).expect("it runs").row(0).placed_at;
+        let end = placed.expect("it runs").after(Span::secs(30));
+        s.pass(end.since(s.now));
+        s.ok(&name);
+        if let Some((task, at)) = s.scheduler.reserved() {
+            assert_eq!(task.graph, large);
+            let first = *first.get_or_insert(at);
+            assert!(at <= first, "{first:?} was promised and now it is {at:?}");
+        }
+    }
+    let started = s.row(large, "large").placed_at.expect("it started");
+    assert!(started <= first.expect("room was kept"), "{started:?} and {first:?} was promised");
+}
+
+#[test]
+fn room_comes_back_with_those_who_use_more_than_they_hold() {
+    let policy = Policy { patience: Some(0.0), guard: None, ..Policy::default() };
+    let mut s = with_policy(gpus(&[24]), policy);
+    let on = |name: &str, seconds| spec([f(name).gpu_memory(Bytes::gib(8)).lasts(Span::secs(seconds))]);
+    s.submit(on("running", 100));
+    s.submit(spec([f("host").memory(Bytes::gib(8)).cpus(1).lasts(Span::secs(100))]));
+    let host = DeviceId::host(dunnage_model::NodeId::LOCAL);
+    for (device, name) in [(core_support::gpu(0), "running"), (host, "host")] {
+        let by = vec![(s.attempt(name), Bytes::gib(12))];
+        s.event(Event::MemoryUsed { device, by });
+    }
+    let more = f("large").gpu_memory(Bytes::gib(22)).memory(Bytes::gib(62)).lasts(Span::secs(10));
+    let large = s.submit(spec([more]));
+    let promised = Some((large.task(0), Time::ZERO.after(Span::secs(100))));
+    assert_eq!(s.scheduler.reserved(), promised);
+    let expected = s.scheduler.outlook().times();
+    assert_eq!(expected.get(&large).and_then(|expected| expected.start), promised.map(|(_, at)| at));
+}
+
+#[test]
+fn what_others_use_is_not_free_beside_a_reservation() {
+    let policy = Policy { patience: Some(0.0), guard: None, ..Policy::default() };
+    let mut s = with_policy(cores(8), policy);
+    let job = |name: &str, cores: u32, gib: u64, seconds: u64| {
+        spec([f(name).cpus(cores).memory(Bytes::gib(gib)).lasts(Span::secs(seconds))])
+    };
+    s.submit(job("running", 6, 1, 100));
+    let host = DeviceId::host(dunnage_model::NodeId::LOCAL);
+    let mut sample = DeviceSample::health(host, Health::Ok);
+    sample.memory_used = Some(Bytes::gib(7));
+    s.event(Event::DeviceSampled { sample: Box::new(sample), foreign: Bytes::gib(6) });
+    let large = s.submit(job("large", 7, 7, 10));
+    // Of 16 GiB others use 6 and the large one will hold 7.
+    s.submit(job("lasting", 1, 4, 100_000));
+    assert_eq!(s.running(), ["running"]);
+    s.submit(job("little", 1, 3, 100_000));
+    assert_eq!(s.running(), ["little", "running"]);
+    s.pass(Span::secs(100));
+    s.ok("running");
+    assert_eq!(s.row(large, "large").starts, 1);
+}
+
+#[test]
+fn who_was_held_back_has_waited_since_its_release() {
+    let guard = Guard { backlog: 0.0, means: 0.0, least: Span::secs(300) };
+    let mut s = with_policy(cores(1), Policy { guard: Some(guard), ..Policy::default() });
+    s.submit(job("first", 1, 10));
+    let held = s.submit(job("held", 1, 10));
+    s.event(Event::HeldBack { graph: held });
+    s.pass(Span::secs(1000));
+    s.submit(with_priority(job("urgent", 1, 100), 5));
+    s.event(Event::Released { graph: held });
+    assert_eq!(next(&mut s, "first"), ["urgent"]);
 }
 
 #[test]
@@ -395,60 +498,75 @@ proptest! {
     fn backfill_never_delays_a_reserved_start_when_times_are_exact(jobs in jobs(40)) {
         let jobs: Vec<Job> =
             jobs.into_iter().map(|job| Job { is_known: true, priority: 0, owner: 0, ..job }).collect();
-        let policy = Policy { guard: None, ..Policy::easy() };
-        let mut s = Scheduler::new(dunnage_strategies::strategies()).with_policy(policy);
-        let mut out = Vec::new();
-        s.handle(Time::ZERO, Event::NodeSeen(Arc::new(machine())), &mut out);
-        let mut agenda: BTreeMap<(Time, u64), Event> = BTreeMap::new();
-        let mut graphs = Vec::new();
-        for (n, job) in jobs.iter().enumerate() {
-            let mut graph = spec([f("one").lasts(Span::secs(job.seconds)).cost(|cost| {
-                cost.cpus = Some(dunnage_model::MilliCores::cores(job.cores));
-                cost.gpus = (job.gpus > 0).then_some(job.gpus);
-            })]);
-            graph.name = Some(format!("g{n}"));
-            graphs.push(build(graph));
-        }
-        let mut order: Vec<usize> = (0..jobs.len()).collect();
-        order.sort_by_key(|n| (jobs[*n].at, *n));
-        for (id, n) in order.iter().enumerate() {
-            let submission = Submission {
-                id: GraphId(id as u64 + 1),
-                graph: Arc::clone(&graphs[*n]),
-                owner: Owner(0),
-                seed: 1,
-                held: false,
-                sealed: true,
-                trace: None,
-            };
-            let at = Time::ZERO.after(Span::secs(jobs[*n].at));
-            agenda.insert((at, id as u64), Event::Submitted(Box::new(submission)));
-        }
-        let mut promised: BTreeMap<GraphId, Time> = BTreeMap::new();
-        let mut serial = 1_000_000;
-        while let Some(((now, _), event)) = agenda.pop_first() {
-            out.clear();
-            s.handle(now, event, &mut out);
-            s.check_invariants().expect("no invariant is broken");
-            for decision in &out {
-                if let Decision::Start { attempt, placement } = decision {
-                    if let Some(at) = promised.get(&attempt.task.graph) {
-                        prop_assert!(now <= *at, "{} was promised {at:?} and started {now:?}", attempt.task);
-                    }
-                    let took = placement.predicted.expect("it is declared");
-                    serial += 1;
-                    agenda.insert((now, serial), Event::Started { attempt: *attempt });
-                    serial += 1;
-                    let usage = dunnage_model::Usage::default();
-                    agenda.insert((now.after(took), serial), Event::Finished { attempt: *attempt, usage });
+        keeps_promises(&jobs, Policy { guard: None, ..Policy::easy() })?;
+    }
+
+    /// The same by default, among several users, whoever starves meanwhile.
+    #[test]
+    fn a_promised_start_is_kept_by_default(jobs in jobs(60), within in 50..1000_u64) {
+        let jobs: Vec<Job> = jobs
+            .into_iter()
+            .map(|job| Job { is_known: true, priority: 0, at: job.at % within, ..job })
+            .collect();
+        keeps_promises(&jobs, Policy::default())?;
+    }
+}
+
+/// Runs each job for as long as was predicted: no task starts later than it was ever promised.
+fn keeps_promises(jobs: &[Job], policy: Policy) -> Result<(), TestCaseError> {
+    let mut s = Scheduler::new(dunnage_strategies::strategies()).with_policy(policy);
+    let mut out = Vec::new();
+    s.handle(Time::ZERO, Event::NodeSeen(Arc::new(machine())), &mut out);
+    let mut agenda: BTreeMap<(Time, u64), Event> = BTreeMap::new();
+    let mut graphs = Vec::new();
+    for (n, job) in jobs.iter().enumerate() {
+        let mut graph = spec([f("one").lasts(Span::secs(job.seconds)).cost(|cost| {
+            cost.cpus = Some(dunnage_model::MilliCores::cores(job.cores));
+            cost.gpus = (job.gpus > 0).then_some(job.gpus);
+        })]);
+        graph.name = Some(format!("g{n}"));
+        graphs.push(build(graph));
+    }
+    let mut order: Vec<usize> = (0..jobs.len()).collect();
+    order.sort_by_key(|n| (jobs[*n].at, *n));
+    for (id, n) in order.iter().enumerate() {
+        let submission = Submission {
+            id: GraphId(id as u64 + 1),
+            graph: Arc::clone(&graphs[*n]),
+            owner: Owner(jobs[*n].owner),
+            seed: 1,
+            held: false,
+            sealed: true,
+            trace: None,
+        };
+        let at = Time::ZERO.after(Span::secs(jobs[*n].at));
+        agenda.insert((at, id as u64), Event::Submitted(Box::new(submission)));
+    }
+    let mut promised: BTreeMap<GraphId, Time> = BTreeMap::new();
+    let mut serial = 1_000_000;
+    while let Some(((now, _), event)) = agenda.pop_first() {
+        out.clear();
+        s.handle(now, event, &mut out);
+        s.check_invariants().expect("no invariant is broken");
+        for decision in &out {
+            if let Decision::Start { attempt, placement } = decision {
+                if let Some(at) = promised.get(&attempt.task.graph) {
+                    prop_assert!(now <= *at, "{} was promised {at:?} and started {now:?}", attempt.task);
                 }
+                let took = placement.predicted.expect("it is declared");
+                serial += 1;
+                agenda.insert((now, serial), Event::Started { attempt: *attempt });
+                serial += 1;
+                let usage = dunnage_model::Usage::default();
+                agenda.insert((now.after(took), serial), Event::Finished { attempt: *attempt, usage });
             }
-            if let Some((task, at)) = s.reserved() {
-                let before = promised.entry(task.graph).or_insert(at);
-                *before = at.min(*before);
-            }
+        }
+        if let Some((task, at)) = s.reserved() {
+            let before = promised.entry(task.graph).or_insert(at);
+            *before = at.min(*before);
         }
     }
+    Ok(())
 }
 
 #[test]

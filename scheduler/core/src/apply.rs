@@ -46,6 +46,8 @@ impl Scheduler {
             Event::Released { graph } => {
                 let Some(run) = self.graphs.get_mut(&graph) else { return };
                 if std::mem::take(&mut run.held) {
+                    // While its owner kept it back, it stood in no queue.
+                    run.waits_since = self.now;
                     self.want_plan(graph, out);
                 }
             }

@@ -14,6 +14,9 @@ const RUNNING_MAX: usize = 1024;
 /// At most so many that starve are looked at for one event.
 const HELPED_MAX: usize = 32;
 
+/// For whom room was kept: its place, its class, and whether it starves.
+type Kept = (QueueKey, ClassId, bool);
+
 /// What became of an offer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Offer {
@@ -32,12 +35,22 @@ impl Scheduler {
             self.reservation = None;
             self.given_up += 1;
         }
+        // What was kept stays kept, and its task is looked at before those that what came free would let
+        // overtake it.
+        let mut kept = None;
         if self.queue.reopen(self.ledger.generation + self.given_up) {
-            self.reservation = None;
-            self.help_the_starving(out);
+            kept = self.reservation.take().map(|kept| (kept.key, kept.class, kept.is_strict));
+            if kept.is_some_and(|(key, _, is_strict)| is_strict || !self.is_outranked(key)) {
+                self.keep_on(&mut kept, false, out);
+            }
+            self.help_the_starving(&mut kept, out);
         }
         loop {
             while self.ledger.holdings().len() < RUNNING_MAX {
+                if kept.is_some_and(|(key, ..)| !self.is_outranked(key)) {
+                    self.keep_on(&mut kept, false, out);
+                    continue;
+                }
                 let Some((key, class)) = self.queue.first_open(|owner| self.fair.used(owner)) else { break };
                 match self.offer(key, class, out) {
                     Offer::Taken => {}
@@ -60,9 +73,33 @@ impl Scheduler {
         }
     }
 
+    /// Whether somebody of a higher priority may be looked at before a task for which room is kept.
+    fn is_outranked(&self, kept: QueueKey) -> bool {
+        let first = self.queue.first_open(|owner| self.fair.used(owner));
+        first.is_some_and(|(key, _)| key.priority < kept.priority)
+    }
+
+    /// Starts the task for which room was kept, or keeps room for it again: what has started meanwhile was
+    /// to be gone in time or to run beside it, so while predictions hold it is not later than before.
+    fn keep_on(&mut self, kept: &mut Option<Kept>, is_strict: bool, out: &mut Vec<Decision>) {
+        let Some((key, class, was_strict)) = kept.take() else { return };
+        // A starving one or one of a higher priority took its place.
+        if self.reservation.is_some() || !self.queue.contains(class, key) {
+            return;
+        }
+        match self.offer(key, class, out) {
+            Offer::Taken => {}
+            Offer::WantsAnother => self.queue.block(class),
+            Offer::DoesNotFit => {
+                self.queue.block(class);
+                self.reserve_for(key, class, is_strict || was_strict);
+            }
+        }
+    }
+
     /// Those that have waited too long go before all others, in the order in which they began to wait. For
     /// the first that does not fit, room is kept.
-    fn help_the_starving(&mut self, out: &mut Vec<Decision>) {
+    fn help_the_starving(&mut self, kept: &mut Option<Kept>, out: &mut Vec<Decision>) {
         let Some(guard) = self.policy.guard else { return };
         let bound = self.load.bound(guard, self.now);
         // Since when the starving wait.
@@ -74,8 +111,20 @@ impl Scheduler {
             let graphs = &self.graphs;
             let since = |graph| graphs.get(&graph).map_or(Time::ZERO, |run| run.waits_since);
             let Some((key, class)) = self.queue.oldest(before, since) else { return };
+            // What was promised to another is kept; but from now on nothing more overtakes that one.
+            self.keep_on(kept, true, out);
+            if let Some(kept) = self.reservation.as_mut().filter(|kept| kept.key == key) {
+                kept.is_strict = true;
+                return;
+            }
             match self.offer(key, class, out) {
                 Offer::Taken => {}
+                Offer::WantsAnother | Offer::DoesNotFit if self.reservation.is_some() => {
+                    if let Some(kept) = &mut self.reservation {
+                        kept.is_strict = true;
+                    }
+                    return;
+                }
                 Offer::DoesNotFit if self.reserve_for(key, class, true) => return self.queue.block(class),
                 Offer::WantsAnother | Offer::DoesNotFit => {
                     // Nothing that ends will let it start: it waits from now on, and the next may be helped.

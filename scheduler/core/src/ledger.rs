@@ -622,14 +622,31 @@ impl Ledger {
         })
     }
 
-    /// A copy to look ahead with: the amounts, without who holds them.
+    /// A copy to look ahead with: the amounts, without who holds them. What attempts use beyond what they
+    /// hold counts as held there, see [`Ledger::held_or_used`].
     pub(crate) fn without_holders(&self) -> Self {
-        Self {
-            nodes: self.nodes.clone(),
-            holdings: BTreeMap::new(),
-            generation: 0,
-            beyond: self.beyond.clone(),
+        let mut nodes = self.nodes.clone();
+        for node in nodes.values_mut() {
+            node.memory_free -= std::mem::take(&mut node.memory_beyond);
+            for gpu in &mut node.gpus {
+                gpu.memory_held += std::mem::take(&mut gpu.memory_beyond);
+            }
         }
+        Self { nodes, holdings: BTreeMap::new(), generation: 0, beyond: BTreeMap::new() }
+    }
+
+    /// What comes free in such a copy when an attempt ends: what it holds, or uses where that is more.
+    pub(crate) fn held_or_used(&self, attempt: AttemptId, held: &Placement) -> Placement {
+        let beyond = |device| {
+            let bytes = self.beyond.get(&(device, attempt)).copied().unwrap_or(0);
+            Bytes(u64::try_from(bytes).unwrap_or(0))
+        };
+        let mut held = held.clone();
+        held.memory = held.memory.saturating_add(beyond(DeviceId::host(held.node)));
+        for grant in &mut held.gpus {
+            grant.memory = grant.memory.saturating_add(beyond(grant.device));
+        }
+        held
     }
 
     /// In a copy: somebody has ended.
@@ -646,7 +663,7 @@ impl Ledger {
     pub(crate) fn has_room(&self, held: &Placement) -> bool {
         let Some(node) = self.nodes.get(&held.node) else { return false };
         i64::from(held.cpus.0) <= node.cpus_free
-            && (held.memory.0 == 0 || held.memory.0 as i64 <= node.memory_free)
+            && (held.memory.0 == 0 || held.memory.0 as i64 <= node.memory_really_free())
             && held.custom.iter().all(|(name, amount)| {
                 node.custom_free.get(&**name).is_some_and(|free| *amount as i64 <= *free)
             })

@@ -70,17 +70,19 @@ impl Scheduler {
             })
             .map(|(variant, node)| (self.request_on(run, id.index, variant, node), node))
             .collect();
-        let mut ends: Vec<(Time, &Placement)> = self
+        let mut ends: Vec<(Time, Placement)> = self
             .ledger
             .holdings()
-            .map(|(attempt, held)| (self.predicted_end(attempt.task, held), held))
+            .map(|(attempt, held)| {
+                (self.predicted_end(attempt.task, held), self.ledger.held_or_used(*attempt, held))
+            })
             .collect();
         ends.sort_by_key(|(at, _)| *at);
         let mut beside = self.ledger.without_holders();
         // Of the GPUs that would do, those that come free last are kept, so that others can use the rest.
         let mut freed: Vec<DeviceId> = Vec::new();
         for (at, held) in ends {
-            beside.give_back(held);
+            beside.give_back(&held);
             freed.extend(held.gpus.iter().map(|grant| grant.device));
             for (request, node) in &requests {
                 let Some(kept) = beside.pick_last(request, *node, &freed) else { continue };

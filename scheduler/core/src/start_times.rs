@@ -95,7 +95,8 @@ impl Scheduler {
                 .ledger
                 .holdings()
                 .map(|(attempt, held)| {
-                    (self.predicted_end(attempt.task, held), attempt.task.graph, held.clone())
+                    let ends = self.predicted_end(attempt.task, held);
+                    (ends, attempt.task.graph, self.ledger.held_or_used(*attempt, held))
                 })
                 .collect(),
             graphs,
