@@ -6,7 +6,8 @@ use super::{Input, outcome};
 use crate::tree::TreeUse;
 use dunnage_exec::{Ending, EngineEvent, Outcome};
 use dunnage_model::{
-    AttemptId, Bytes, Cause, Code, DeviceId, DeviceSample, Event, Failure, NodeSpec, ProcessUse, Usage,
+    AttemptId, Bytes, Cause, Code, DeviceId, DeviceSample, Event, Failure, Health, NodeSpec, ProcessUse,
+    Usage,
 };
 use dunnage_store::Write;
 use std::collections::BTreeMap;
@@ -131,8 +132,28 @@ impl Shell {
         if let Some(node) = node {
             self.handle(Event::NodeSeen(Arc::new(node)));
         }
+        for event in self.seen(samples, trees) {
+            self.handle(event);
+        }
+    }
+
+    /// Takes in the first look at the devices, before anything is placed. A device that is not well is left
+    /// to the next look: what is to be done about it must not be lost.
+    pub(super) fn first_look(&mut self, mut samples: Vec<DeviceSample>) {
+        samples.retain(|sample| sample.health == Health::Ok);
+        let roots: Vec<u32> =
+            if self.options.made_up { Vec::new() } else { self.pids.values().copied().collect() };
+        let trees = crate::tree::memory_of(&roots);
+        for event in self.seen(samples, &trees) {
+            self.handle_quietly(event);
+        }
+    }
+
+    /// What samples say of our tasks and of others, as events.
+    fn seen(&mut self, samples: Vec<DeviceSample>, trees: &TreeUse) -> Vec<Event> {
         let roots: BTreeMap<u32, AttemptId> =
             self.pids.iter().map(|(attempt, pid)| (*pid, *attempt)).collect();
+        let mut events = Vec::with_capacity(2 * samples.len());
         let mut used: BTreeMap<AttemptId, Vec<(DeviceId, Bytes)>> = BTreeMap::new();
         for sample in samples {
             let reserved = self
@@ -153,12 +174,11 @@ impl Shell {
             }
             let by =
                 if sample.device.is_host() { self.host_use(trees) } else { used_of(&used, sample.device) };
-            if !by.is_empty() {
-                self.handle(Event::MemoryUsed { device: sample.device, by });
-            }
+            // Also when nobody uses anything any more: what was seen before is forgotten by it.
+            events.push(Event::MemoryUsed { device: sample.device, by });
             if sample.device.is_host() {
                 let foreign = self.host_foreign(&sample, trees);
-                self.handle(Event::DeviceSampled { sample: Box::new(sample), foreign });
+                events.push(Event::DeviceSampled { sample: Box::new(sample), foreign });
                 continue;
             }
             let own = std::process::id();
@@ -166,7 +186,7 @@ impl Shell {
             let foreign =
                 dunnage_devices::foreign_memory(&sample, &ours, reserved, self.options.ignore_foreign_below)
                     .unwrap_or_default();
-            self.handle(Event::DeviceSampled { sample: Box::new(sample), foreign });
+            events.push(Event::DeviceSampled { sample: Box::new(sample), foreign });
         }
         for (attempt, devices) in &used {
             let most = devices.iter().map(|(_, bytes)| *bytes).max().unwrap_or_default();
@@ -174,6 +194,7 @@ impl Shell {
             *peak = most.max(*peak);
         }
         self.gpu_used = used;
+        events
     }
 
     /// The RAM that attempts were seen to use.
