@@ -198,7 +198,8 @@ fn a_task_is_not_started_into_memory_that_others_use() {
     let why = s.why(graph, "large");
     assert_eq!(
         why,
-        "waits for memory: needs 8 GiB (declared), 3 GiB free of 16 GiB (9 GiB used by processes that are not ours)"
+        "waits for memory: needs 8 GiB (declared), 3 GiB free of 16 GiB (9 GiB used by processes that are not ours); \
+         it starts where nothing of ours has run for a minute, since it fits the machine"
     );
     s.foreign(2);
     assert_eq!(s.running(), ["free", "large", "small"]);
@@ -226,6 +227,53 @@ fn a_reservation_counts_until_it_is_used_and_what_is_used_beyond_it_counts_too()
     let node = s.scheduler.ledger().node(NodeId::LOCAL).unwrap();
     assert_eq!((node.memory_beyond, node.memory_really_free()), (0, 8 << 30), "what it used went with it");
     assert_eq!(s.state(graph, "a"), "succeeded");
+}
+
+/// After out-of-memory a request grows, but not beyond what can ever be free beside the others.
+#[test]
+fn memory_grows_to_what_others_leave_and_no_further() {
+    let mut s = scenario(cores(4));
+    s.foreign(2);
+    let graph =
+        s.submit(spec([f("a").memory(Bytes::gib(10)).retry(3), f("b").memory(Bytes::gib(1)).after("a")]));
+    for round in 0..4 {
+        let attempt = s.attempt("a");
+        s.open.remove(&attempt);
+        let mut failure = core_support::failure(Cause::OutOfMemory);
+        failure.place = Some(MemoryPlace::Host);
+        s.event(Event::Failed { attempt, failure: Box::new(failure), usage: peak(10) });
+        s.pass(Span::secs(600));
+        if s.running().is_empty() {
+            break;
+        }
+        assert_eq!(s.placement("a").memory, Bytes::gib(14), "{round}");
+    }
+    assert_eq!(s.state(graph, "a"), "failed/out_of_memory");
+}
+
+/// What others use is never waited for without end: where nothing of ours runs, what fits the machine starts.
+#[test]
+fn a_declaration_that_fits_the_machine_does_not_wait_for_others_for_ever() {
+    let mut s = scenario(cores(4));
+    s.foreign(3);
+    s.submit(spec([f("small").memory(Bytes::gib(1))]));
+    let graph = s.submit(spec([f("all").memory(Bytes::gib(16))]));
+    assert_eq!(s.running(), ["small"]);
+    let why = s.why(graph, "all");
+    assert!(why.contains("3 GiB used by processes that are not ours"), "{why}");
+    assert!(why.contains("nothing of ours has run for a minute"), "{why}");
+    s.ok("small");
+    s.foreign(3);
+    s.pass(Span::secs(59));
+    s.foreign(3);
+    assert_eq!(s.running(), [""; 0], "they may leave");
+    s.pass(Span::secs(1));
+    s.foreign(3);
+    assert_eq!(s.running(), ["all"], "alone");
+    let next = s.submit(spec([f("next").memory(Bytes::gib(1))]));
+    assert_eq!(s.running(), ["all"], "{}", s.why(next, "next"));
+    s.ok("all");
+    assert_eq!(s.running(), ["next"]);
 }
 
 #[test]

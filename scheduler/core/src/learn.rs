@@ -105,7 +105,12 @@ impl Scheduler {
             Some((_, 1)) => "learned from one run".to_owned(),
             Some((_, runs)) => format!("learned from {runs} runs"),
         };
-        Some(format!("waits for memory: needs {} ({known}), {}", request.memory, node.memory_in_words()))
+        let mut story =
+            format!("waits for memory: needs {} ({known}), {}", request.memory, node.memory_in_words());
+        if node.is_beyond_others(request) {
+            story += "; it starts where nothing of ours has run for a minute, since it fits the machine";
+        }
+        Some(story)
     }
 
     /// What is expected of tasks, to be given a history or asked for changes of it.
