@@ -186,6 +186,25 @@ fn the_share_of_a_gpu_is_given_as_much_memory_as_was_used() {
     assert_eq!(s.running().len(), 2, "by memory and not by share");
 }
 
+/// What a large GPU has used is cut to what the kind that is asked for has.
+#[test]
+fn memory_learned_on_a_larger_gpu_is_not_waited_for_on_a_smaller_one() {
+    let mut s = scenario(gpus(&[24, 80]));
+    let on = |model: &str| {
+        let mut function = f("a").gpu_share(500);
+        function = function.cost(|cost| cost.gpu_model = Some(model.to_owned()));
+        spec([function])
+    };
+    for _ in 0..3 {
+        s.submit(on("big"));
+        let usage = Usage { peak_gpu_memory: Some(Bytes::gib(40)), ..Usage::default() };
+        s.ran("a", 1, usage);
+    }
+    let graph = s.submit(on("small"));
+    assert_eq!(s.running(), ["a"], "{}", s.why(graph, "a"));
+    assert_eq!(s.placement("a").gpus[0].memory, Bytes::gib(24));
+}
+
 // ---- what is really free
 
 #[test]

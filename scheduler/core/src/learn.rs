@@ -163,20 +163,16 @@ fn reserve_learned(mut request: Request, learned: &Learned, factor: f64, node: &
     if let Some((memory, _)) = learned.memory {
         request.memory = request.memory.max(memory.scaled(factor).min(node.memory_when_idle()));
     }
-    let (Some((wanted, _)), GpuRequest::Part { share, memory: memory @ None, .. }) =
+    let (Some((wanted, _)), GpuRequest::Part { share, memory: memory @ None, fit }) =
         (learned.gpu_memory, &mut request.gpu)
     else {
         return request;
     };
-    let most = node
-        .gpus
-        .iter()
-        .zip(&node.spec.gpus)
-        .map(|(gpu, spec)| spec.memory.saturating_sub(gpu.foreign))
-        .max();
-    let wanted = wanted.scaled(factor).min(most.unwrap_or_default());
+    // Of the GPUs that would do alone: what another kind has used is no reason to wait for it.
+    let wanted = wanted.scaled(factor).min(node.gpu_memory_when_idle(fit).unwrap_or_default());
     // A share stands for the same share of the memory; only more than that is asked for besides.
-    let by_share = node.spec.gpus.iter().map(|spec| spec.memory.scaled(f64::from(share.0) / 1000.0)).max();
+    let by_share =
+        node.able_gpus(fit).map(|(_, spec)| spec.memory.scaled(f64::from(share.0) / 1000.0)).max();
     if wanted > by_share.unwrap_or(Bytes::ZERO) {
         *memory = Some(wanted);
     }

@@ -489,12 +489,7 @@ impl Ledger {
     pub(crate) fn cut(&self, mut grown: Request, base: &Request, node: NodeId) -> Request {
         let Some(node) = self.nodes.get(&node) else { return grown };
         grown.memory = grown.memory.min(node.memory_when_idle().max(base.memory));
-        let most = |fit: &GpuFit| {
-            let able = node.gpus.iter().zip(&node.spec.gpus);
-            able.filter(|(gpu, spec)| spec.allocatable && gpu.health == Health::Ok && fits(spec, fit).is_ok())
-                .map(|(gpu, spec)| spec.memory.saturating_sub(gpu.foreign))
-                .max()
-        };
+        let most = |fit: &GpuFit| node.gpu_memory_when_idle(fit);
         match (&mut grown.gpu, &base.gpu) {
             (GpuRequest::Whole { memory, fit, .. }, GpuRequest::Whole { memory: least, .. }) => {
                 if let Some(most) = most(fit) {

@@ -15,7 +15,7 @@
 //! is seen again.
 
 use super::{GpuLedger, Ledger, NodeLedger};
-use dunnage_model::{AttemptId, Bytes, DeviceId, Request, Span, Time};
+use dunnage_model::{AttemptId, Bytes, DeviceId, GpuFit, GpuSpec, Health, Request, Span, Time};
 use std::collections::BTreeMap;
 
 /// What is used beyond reservations, by device and attempt.
@@ -52,6 +52,19 @@ impl NodeLedger {
     /// The most RAM that could be free if nothing of ours ran.
     pub(crate) fn memory_when_idle(&self) -> Bytes {
         self.spec.memory.saturating_sub(self.foreign)
+    }
+
+    /// The most memory of one GPU that would do, if nothing of ours ran; none where no GPU would do.
+    pub(crate) fn gpu_memory_when_idle(&self, fit: &GpuFit) -> Option<Bytes> {
+        self.able_gpus(fit).map(|(gpu, spec)| spec.memory.saturating_sub(gpu.foreign)).max()
+    }
+
+    /// GPUs that are well and of the kind that is asked for.
+    pub(crate) fn able_gpus(&self, fit: &GpuFit) -> impl Iterator<Item = (&GpuLedger, &GpuSpec)> {
+        let all = self.gpus.iter().zip(&self.spec.gpus);
+        all.filter(move |(gpu, spec)| {
+            spec.allocatable && gpu.health == Health::Ok && super::fits(spec, fit).is_ok()
+        })
     }
 
     /// Whether RAM is what a request waits for.
