@@ -604,7 +604,8 @@ impl Ledger {
             node,
             cpus: request.cpus,
             memory: request.memory,
-            memory_limit: cost.memory.map(|_| request.memory),
+            // Less may be reserved than was declared; the limit stays.
+            memory_limit: cost.memory.map(|declared| declared.max(request.memory)),
             gpus: grants,
             custom: request.custom.to_vec(),
             predicted: None::<Span>,

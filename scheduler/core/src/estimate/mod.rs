@@ -245,6 +245,16 @@ impl Estimates {
     /// Remarks on a prediction, for people: what it was compared with, and how well the last ones did.
     pub fn remarks(&self, graph: &Graph, task: u32, variant: u8, class: &str) -> Vec<String> {
         let mut remarks = Vec::new();
+        let less = self.instead_of_declared(graph, task, variant);
+        let cost = &graph.variant(task, variant).cost;
+        let of = [(less.memory, cost.memory, "memory"), (less.gpu_memory, cost.gpu_memory, "GPU memory")];
+        for (learned, declared, what) in of {
+            if let (Some((bytes, runs)), Some(declared)) = (learned, declared) {
+                remarks.push(format!(
+                    "reserves {bytes} of {what} (learned from {runs} runs; {declared} declared)"
+                ));
+            }
+        }
         let Some((source, entry)) = self.find(graph, task, variant, class) else { return remarks };
         let Some((middle, low, high)) = entry.summary else { return remarks };
         let span = |seconds: f64| Span::from_secs_f64(seconds);
