@@ -196,7 +196,19 @@ impl Estimates {
                 ..Estimate::default()
             };
         }
-        found.map_or(Estimate::default(), |(source, entry)| entry.estimate(source))
+        match found {
+            // Only ever ended by its time limit: at least that, likely more.
+            Some((source, entry)) if entry.summary.is_none() && entry.at_least > 0.0 => Estimate {
+                duration: Some(Span::from_secs_f64(entry.at_least)),
+                basis: Basis::History,
+                samples: 0,
+                low: Some(Span::from_secs_f64(entry.at_least)),
+                high: Some(Span::from_secs_f64(2.0 * entry.at_least)),
+                source,
+            },
+            Some((source, entry)) => entry.estimate(source),
+            None => Estimate::default(),
+        }
     }
 
     /// What its author says a variant takes.
