@@ -13,6 +13,9 @@ use dunnage_store::Write;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// What the daemon itself may use without being counted with others.
+const OWN_USE: Bytes = Bytes::mib(64);
+
 impl Shell {
     pub(super) fn engine_event(&mut self, event: EngineEvent) {
         match event {
@@ -208,7 +211,13 @@ impl Shell {
     /// The RAM that others use. Of a made-up machine nothing real says.
     fn host_foreign(&self, sample: &DeviceSample, trees: &TreeUse) -> Bytes {
         let Some(used) = sample.memory_used.filter(|_| !self.options.made_up) else { return Bytes::ZERO };
-        let ours = trees.by_root.values().fold(trees.own, |sum, bytes| sum.saturating_add(*bytes));
+        // Workers belong to this process, and what they use for a call is counted with what the call holds.
+        // More than that, as a worker keeps it between calls, nobody holds: it is used like what others use.
+        let calls = self.core.ledger().holdings().filter(|(attempt, _)| {
+            !self.pids.get(*attempt).is_some_and(|pid| trees.by_root.contains_key(pid))
+        });
+        let held = calls.fold(OWN_USE, |sum, (_, held)| sum.saturating_add(held.memory));
+        let ours = trees.by_root.values().fold(trees.own.min(held), |sum, bytes| sum.saturating_add(*bytes));
         let foreign = used.saturating_sub(ours);
         if foreign < self.options.ignore_foreign_below { Bytes::ZERO } else { foreign }
     }
