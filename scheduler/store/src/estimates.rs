@@ -480,7 +480,7 @@ mod tests {
         let most = u64::from(ROWS_MAX);
         for part in 0..24 {
             // The latest have the smallest keys and the largest in turn.
-            let key = |n: u64| if n % 2 == 0 { 1 << 40 | n } else { (1 << 40) - n };
+            let key = |n: u64| if n.is_multiple_of(2) { 1 << 40 | n } else { (1 << 40) - n };
             let rows: Vec<HistoryRow> = (512 * part..512 * (part + 1)).map(|n| row(key(n), &[1.0])).collect();
             store.add("a", Time(part), &rows, part).unwrap();
         }
