@@ -131,13 +131,66 @@ fn memory_that_was_not_declared_is_reserved_as_it_was_used() {
 }
 
 #[test]
-fn what_is_declared_is_not_replaced_by_what_is_learned() {
+fn what_is_declared_is_reserved_until_enough_runs_have_used_less() {
     let mut s = scenario(cores(4));
-    for _ in 0..5 {
-        s.submit(spec([f("a").memory(Bytes::gib(8))]));
-        assert_eq!(s.placement("a").memory, Bytes::gib(8));
-        s.ran("a", 1, peak(1));
+    let graph = || spec([f("a-{n}").times("n", 4).memory(Bytes::gib(12)).retry(3)]);
+    s.submit(graph());
+    for n in 0..4 {
+        let name = format!("a-{n}");
+        assert_eq!(s.running(), [name.as_str()]);
+        assert_eq!(s.placement(&name).memory, Bytes::gib(12));
+        s.ran(&name, 1, peak(1));
     }
+    s.submit(graph());
+    s.ran("a-0", 1, peak(1));
+    // Five are known: one GiB and its margins, three beside each other, and the limit stays.
+    assert_eq!(s.running(), ["a-1", "a-2", "a-3"]);
+    let placement = s.placement("a-1").clone();
+    assert!(placement.memory >= Bytes::gib(1) && placement.memory < Bytes::gib(2), "{}", placement.memory);
+    assert_eq!(placement.memory_limit, Some(Bytes::gib(12)));
+    let id = s.attempt("a-1").task;
+    let remarks = format!("{:?}", s.scheduler.explain(id).unwrap().options[0].remarks);
+    assert!(remarks.contains("(learned from 5 runs; 12 GiB declared)"), "{remarks}");
+    // One runs out of memory: it is tried again with more than was declared, and the others as declared.
+    let attempt = s.attempt("a-1");
+    s.open.remove(&attempt);
+    let mut failure = core_support::failure(Cause::OutOfMemory);
+    failure.place = Some(MemoryPlace::Host);
+    s.event(Event::Failed { attempt, failure: Box::new(failure), usage: peak(12) });
+    s.ok("a-2");
+    s.ok("a-3");
+    s.pass(Span::secs(60));
+    assert_eq!(s.placement("a-1").memory, Bytes::gib(16));
+    s.ok("a-1");
+    s.submit(graph());
+    assert_eq!(s.placement("a-0").memory, Bytes::gib(12));
+}
+
+#[test]
+fn gpu_memory_that_was_declared_and_not_used_is_given_to_others() {
+    let mut s = scenario(gpus(&[40]));
+    let graph = || spec([f("a-{n}").times("n", 6).gpu_memory(Bytes::gib(20)).retry(3)]);
+    s.submit(graph());
+    assert_eq!(s.running().len(), 2);
+    for n in 0..6 {
+        let usage = Usage { peak_gpu_memory: Some(Bytes::gib(6)), ..Usage::default() };
+        s.ran(&format!("a-{n}"), 1, usage);
+    }
+    s.submit(graph());
+    assert_eq!(s.running().len(), 5, "{:?}", s.running());
+    let attempt = s.attempt("a-0");
+    s.open.remove(&attempt);
+    let mut failure = core_support::failure(Cause::OutOfMemory);
+    failure.place = Some(MemoryPlace::Gpu);
+    s.event(Event::Failed { attempt, failure: Box::new(failure), usage: Usage::default() });
+    for n in 1..5 {
+        s.ok(&format!("a-{n}"));
+    }
+    s.pass(Span::secs(60));
+    let held: Vec<Bytes> = s.open.values().map(|placement| placement.gpus[0].memory).collect();
+    assert!(held.iter().all(|held| *held >= Bytes::gib(20)), "{held:?}");
+    s.finish();
+    assert!(s.scheduler.graphs().all(|run| run.ended.is_some()));
 }
 
 #[test]
@@ -186,6 +239,25 @@ fn the_share_of_a_gpu_is_given_as_much_memory_as_was_used() {
     assert_eq!(s.running().len(), 2, "by memory and not by share");
 }
 
+/// What a large GPU has used is cut to what the kind that is asked for has.
+#[test]
+fn memory_learned_on_a_larger_gpu_is_not_waited_for_on_a_smaller_one() {
+    let mut s = scenario(gpus(&[24, 80]));
+    let on = |model: &str| {
+        let mut function = f("a").gpu_share(500);
+        function = function.cost(|cost| cost.gpu_model = Some(model.to_owned()));
+        spec([function])
+    };
+    for _ in 0..3 {
+        s.submit(on("big"));
+        let usage = Usage { peak_gpu_memory: Some(Bytes::gib(40)), ..Usage::default() };
+        s.ran("a", 1, usage);
+    }
+    let graph = s.submit(on("small"));
+    assert_eq!(s.running(), ["a"], "{}", s.why(graph, "a"));
+    assert_eq!(s.placement("a").gpus[0].memory, Bytes::gib(24));
+}
+
 // ---- what is really free
 
 #[test]
@@ -198,7 +270,8 @@ fn a_task_is_not_started_into_memory_that_others_use() {
     let why = s.why(graph, "large");
     assert_eq!(
         why,
-        "waits for memory: needs 8 GiB (declared), 3 GiB free of 16 GiB (9 GiB used by processes that are not ours)"
+        "waits for memory: needs 8 GiB (declared), 3 GiB free of 16 GiB (9 GiB used by processes that are not ours); \
+         it starts where nothing of ours has run for a minute, since it fits the machine"
     );
     s.foreign(2);
     assert_eq!(s.running(), ["free", "large", "small"]);
@@ -226,6 +299,53 @@ fn a_reservation_counts_until_it_is_used_and_what_is_used_beyond_it_counts_too()
     let node = s.scheduler.ledger().node(NodeId::LOCAL).unwrap();
     assert_eq!((node.memory_beyond, node.memory_really_free()), (0, 8 << 30), "what it used went with it");
     assert_eq!(s.state(graph, "a"), "succeeded");
+}
+
+/// After out-of-memory a request grows, but not beyond what can ever be free beside the others.
+#[test]
+fn memory_grows_to_what_others_leave_and_no_further() {
+    let mut s = scenario(cores(4));
+    s.foreign(2);
+    let graph =
+        s.submit(spec([f("a").memory(Bytes::gib(10)).retry(3), f("b").memory(Bytes::gib(1)).after("a")]));
+    for round in 0..4 {
+        let attempt = s.attempt("a");
+        s.open.remove(&attempt);
+        let mut failure = core_support::failure(Cause::OutOfMemory);
+        failure.place = Some(MemoryPlace::Host);
+        s.event(Event::Failed { attempt, failure: Box::new(failure), usage: peak(10) });
+        s.pass(Span::secs(600));
+        if s.running().is_empty() {
+            break;
+        }
+        assert_eq!(s.placement("a").memory, Bytes::gib(14), "{round}");
+    }
+    assert_eq!(s.state(graph, "a"), "failed/out_of_memory");
+}
+
+/// What others use is never waited for without end: where nothing of ours runs, what fits the machine starts.
+#[test]
+fn a_declaration_that_fits_the_machine_does_not_wait_for_others_for_ever() {
+    let mut s = scenario(cores(4));
+    s.foreign(3);
+    s.submit(spec([f("small").memory(Bytes::gib(1))]));
+    let graph = s.submit(spec([f("all").memory(Bytes::gib(16))]));
+    assert_eq!(s.running(), ["small"]);
+    let why = s.why(graph, "all");
+    assert!(why.contains("3 GiB used by processes that are not ours"), "{why}");
+    assert!(why.contains("nothing of ours has run for a minute"), "{why}");
+    s.ok("small");
+    s.foreign(3);
+    s.pass(Span::secs(59));
+    s.foreign(3);
+    assert_eq!(s.running(), [""; 0], "they may leave");
+    s.pass(Span::secs(1));
+    s.foreign(3);
+    assert_eq!(s.running(), ["all"], "alone");
+    let next = s.submit(spec([f("next").memory(Bytes::gib(1))]));
+    assert_eq!(s.running(), ["all"], "{}", s.why(next, "next"));
+    s.ok("all");
+    assert_eq!(s.running(), ["next"]);
 }
 
 #[test]
@@ -295,6 +415,25 @@ fn what_was_never_tried_is_tried_now_and_then_and_rarely() {
     assert_eq!(tried, 1, "{chosen:?}");
     let mut again = scenario(gpus(&[40]));
     assert_eq!(variants(&mut again, either(200, 10, 20), 10, 20), chosen, "the same every time");
+}
+
+/// A plan that wants one place for all does not keep the other from being tried.
+#[test]
+fn what_was_never_tried_is_tried_under_a_plan_too() {
+    let mut s = scenario(gpus(&[40]));
+    let graph = GraphSpec { strategy: Some("heft".to_owned()), ..either(60, 10, 20) };
+    let id = s.submit(graph);
+    let place = dunnage_model::PlannedPlace { variant: 0, device: gpu(0), start_s: 0.0, end_s: 0.01 };
+    let plan = dunnage_model::Plan { place: vec![Some(place); 60], ..Default::default() };
+    s.event(Event::Planned { graph: id, revision: 1, plan: Arc::new(plan) });
+    let mut chosen = Vec::new();
+    while let Some((attempt, placement)) = s.open.pop_first() {
+        chosen.push(placement.variant);
+        s.pass(Span::millis(if placement.variant == 0 { 10 } else { 20 }));
+        s.event(Event::Finished { attempt, usage: Usage::default() });
+    }
+    assert_eq!(chosen.len(), 60);
+    assert!(chosen.contains(&1), "{chosen:?}");
 }
 
 #[test]

@@ -108,3 +108,21 @@ fn a_state_directory_from_before_there_was_a_history_goes_on() {
     assert_eq!(basis(&doc), "declaration");
     daemon.terminate().expect(0);
 }
+
+/// What a machine's own processes use counts from the first placement on, and not only from the first look
+/// that the running daemon takes.
+#[test]
+fn memory_of_others_counts_for_the_very_first_placements() {
+    let home = Home::new();
+    let devices = home.call("devices --json").ok().json();
+    let amount = |name: &str| devices[name].as_u64().expect("measured");
+    // Two that fit beside each other only where nobody else uses anything.
+    let each = (amount("memory_bytes") - amount("memory_used_bytes") / 2) / 2;
+    let graph = format!(
+        "[[function]]\nid = 'f-{{n}}'\nforeach = {{ n = '1-2' }}\n\
+         cost = {{ cpus = 0.1, memory = '{each}B' }}\ncommand = ['sh', 'task.sh', '-', '0.3']\n"
+    );
+    home.write("config.toml", "ignore_foreign_below = '1KiB'\n");
+    home.run(&graph, &format!("--config {}", home.text("config.toml")), 0);
+    assert_eq!(home.diary().most_at_once(), 1, "both at once do not fit");
+}

@@ -564,6 +564,10 @@ impl GraphRun {
         let Some(placement) = slot.record.as_ref().and_then(|record| record.placement.as_ref()) else {
             return false;
         };
+        if slot.memory_factor() <= 1.0 {
+            // Nothing was cut; where less than was declared was held, that was learned.
+            return false;
+        }
         let wanted = self.request(task, placement.variant);
         let gpu = match wanted.gpu {
             GpuRequest::None => Bytes::ZERO,

@@ -225,8 +225,13 @@ impl Scheduler {
         let mut rng = Rng::of(run.seed, u64::from(task));
         let strategy = &mut self.strategies[run.strategy];
         let to_try = tries.as_deref().and_then(|tries| {
-            let chosen = strategy.choose(&view, &candidate, tries, &mut rng)?;
-            tries.get(chosen).cloned()
+            // A plan knows nothing of trying, and would wait for the place that it has chosen.
+            let free = Candidate { planned: None, ..candidate };
+            match strategy.choose(&view, &free, tries, &mut rng) {
+                Some(chosen) => tries.get(chosen),
+                None => tries.iter().min_by(|a, b| a.seconds().total_cmp(&b.seconds())),
+            }
+            .cloned()
         });
         let tried = to_try.is_some();
         let proposal = match to_try {

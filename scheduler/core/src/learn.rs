@@ -69,12 +69,15 @@ impl Scheduler {
     }
 
     /// What a variant of a task asks of this node: as declared, grown after out-of-memory as far as the node
-    /// reaches; where nothing was declared, what earlier runs have used.
+    /// reaches; what earlier runs have used where nothing was declared, or less than that.
     pub(crate) fn request_on(&self, run: &GraphRun, task: u32, variant: u8, node: NodeId) -> Request {
         let mut request = run.request(task, variant);
         let factor = run.slots()[task as usize].memory_factor();
         if factor > 1.0 {
             request = self.ledger.cut(request, run.graph.request(task, variant), node);
+        }
+        if factor <= 1.0 {
+            reserve_less(&mut request, &self.estimates.instead_of_declared(&run.graph, task, variant));
         }
         let learned = self.learned(run, task, variant, &request);
         let Some(node) = self.ledger.node(node) else { return request };
@@ -99,13 +102,23 @@ impl Scheduler {
             return None;
         }
         let learned = self.learned(run, task, variant, &run.request(task, variant));
+        let declared = run.request(task, variant).memory;
+        let less = self.estimates.instead_of_declared(&run.graph, task, variant).memory;
         let known = match learned.memory {
-            None => "declared".to_owned(),
+            None => match less.filter(|_| request.memory < declared) {
+                Some((_, runs)) => format!("learned from {runs} runs; {declared} declared"),
+                None => "declared".to_owned(),
+            },
             Some((_, 0)) => "learned from a run that did not have enough".to_owned(),
             Some((_, 1)) => "learned from one run".to_owned(),
             Some((_, runs)) => format!("learned from {runs} runs"),
         };
-        Some(format!("waits for memory: needs {} ({known}), {}", request.memory, node.memory_in_words()))
+        let mut story =
+            format!("waits for memory: needs {} ({known}), {}", request.memory, node.memory_in_words());
+        if node.is_beyond_others(request) {
+            story += "; it starts where nothing of ours has run for a minute, since it fits the machine";
+        }
+        Some(story)
     }
 
     /// What is expected of tasks, to be given a history or asked for changes of it.
@@ -142,6 +155,9 @@ pub(crate) fn class_request(
     variant: u8,
 ) -> Request {
     let mut request = run.request(task, variant);
+    if run.slots()[task as usize].memory_factor() <= 1.0 {
+        reserve_less(&mut request, &estimates.instead_of_declared(&run.graph, task, variant));
+    }
     let learned = learned_of(estimates, run, task, variant, &request);
     if let Some((memory, _)) = learned.memory {
         request.memory = request.memory.max(memory);
@@ -152,26 +168,33 @@ pub(crate) fn class_request(
     request
 }
 
+/// Puts what was learned in the place of a declaration that is larger.
+fn reserve_less(request: &mut Request, learned: &Learned) {
+    if let Some((memory, _)) = learned.memory {
+        request.memory = request.memory.min(memory);
+    }
+    if let (Some((learned, _)), GpuRequest::Part { memory: Some(memory), .. }) =
+        (learned.gpu_memory, &mut request.gpu)
+    {
+        *memory = learned.min(*memory);
+    }
+}
+
 /// A request with what was learned put in where nothing was declared. What the node could not give if it were
 /// idle is not asked for, since that would be waited for without end.
 fn reserve_learned(mut request: Request, learned: &Learned, factor: f64, node: &NodeLedger) -> Request {
     if let Some((memory, _)) = learned.memory {
         request.memory = request.memory.max(memory.scaled(factor).min(node.memory_when_idle()));
     }
-    let (Some((wanted, _)), GpuRequest::Part { share, memory: memory @ None, .. }) =
+    let (Some((wanted, _)), GpuRequest::Part { share, memory: memory @ None, fit }) =
         (learned.gpu_memory, &mut request.gpu)
     else {
         return request;
     };
-    let most = node
-        .gpus
-        .iter()
-        .zip(&node.spec.gpus)
-        .map(|(gpu, spec)| spec.memory.saturating_sub(gpu.foreign))
-        .max();
-    let wanted = wanted.scaled(factor).min(most.unwrap_or_default());
+    // Of the GPUs that would do alone: what another kind has used is no reason to wait for it.
+    let wanted = wanted.scaled(factor).min(node.gpu_memory_when_idle(fit).unwrap_or_default());
     // A share stands for the same share of the memory; only more than that is asked for besides.
-    let by_share = node.spec.gpus.iter().map(|spec| spec.memory.scaled(f64::from(share.0) / 1000.0)).max();
+    let by_share = node.able_gpus(fit).map(|(_, spec)| spec.memory.scaled(f64::from(share.0) / 1000.0)).max();
     if wanted > by_share.unwrap_or(Bytes::ZERO) {
         *memory = Some(wanted);
     }
@@ -180,5 +203,6 @@ fn reserve_learned(mut request: Request, learned: &Learned, factor: f64, node: &
 
 /// Whether a placement reserves what was learned rather than what was declared.
 pub(crate) fn is_learned(graph: &Graph, task: u32, placement: &Placement) -> bool {
-    graph.variant(task, placement.variant).cost.memory.is_none() && placement.memory > Bytes::ZERO
+    let declared = graph.variant(task, placement.variant).cost.memory;
+    declared.is_none_or(|declared| placement.memory < declared) && placement.memory > Bytes::ZERO
 }

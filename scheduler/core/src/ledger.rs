@@ -45,6 +45,10 @@ pub struct NodeLedger {
     pub holders: u32,
     /// Whether it is in contact.
     pub up: bool,
+    /// Since which sample nothing of ours has run on it.
+    pub alone_since: Option<Time>,
+    /// Whether that is so long that others' use of RAM is waited for no more.
+    pub overlooks_others: bool,
     /// What was last seen of its cores and RAM.
     pub sample: Option<(Time, Arc<DeviceSample>)>,
 }
@@ -105,6 +109,8 @@ impl NodeLedger {
             custom_free: spec.custom.iter().map(|(name, n)| (name.clone(), *n as i64)).collect(),
             holders: 0,
             up: true,
+            alone_since: None,
+            overlooks_others: false,
             sample: None,
             spec,
         }
@@ -482,13 +488,8 @@ impl Ledger {
     /// never start, and all there is may be enough. Never less than `base`, the request as declared.
     pub(crate) fn cut(&self, mut grown: Request, base: &Request, node: NodeId) -> Request {
         let Some(node) = self.nodes.get(&node) else { return grown };
-        grown.memory = grown.memory.min(node.spec.memory.max(base.memory));
-        let most = |fit: &GpuFit| {
-            let able = node.gpus.iter().zip(&node.spec.gpus);
-            able.filter(|(gpu, spec)| spec.allocatable && gpu.health == Health::Ok && fits(spec, fit).is_ok())
-                .map(|(gpu, spec)| spec.memory.saturating_sub(gpu.foreign))
-                .max()
-        };
+        grown.memory = grown.memory.min(node.memory_when_idle().max(base.memory));
+        let most = |fit: &GpuFit| node.gpu_memory_when_idle(fit);
         match (&mut grown.gpu, &base.gpu) {
             (GpuRequest::Whole { memory, fit, .. }, GpuRequest::Whole { memory: least, .. }) => {
                 if let Some(most) = most(fit) {
@@ -603,7 +604,8 @@ impl Ledger {
             node,
             cpus: request.cpus,
             memory: request.memory,
-            memory_limit: cost.memory.map(|_| request.memory),
+            // Less may be reserved than was declared; the limit stays.
+            memory_limit: cost.memory.map(|declared| declared.max(request.memory)),
             gpus: grants,
             custom: request.custom.to_vec(),
             predicted: None::<Span>,
@@ -726,6 +728,7 @@ impl Ledger {
         node.cpus_free -= sign * i64::from(placement.cpus.0);
         node.memory_free -= sign * placement.memory.0 as i64;
         node.holders = node.holders.saturating_add_signed(sign as i32);
+        node.note_not_alone();
         for (name, amount) in &placement.custom {
             if let Some(free) = node.custom_free.get_mut(&**name) {
                 *free -= sign * *amount as i64;
@@ -747,6 +750,9 @@ impl Ledger {
         let node = self.nodes.get_mut(&sample.device.node)?;
         if sample.device.is_host() {
             if sample.memory_used.is_some() && Self::note_host_foreign(node, foreign) {
+                self.generation += 1;
+            }
+            if node.note_alone(at) {
                 self.generation += 1;
             }
             node.sample = Some((at, Arc::new(sample)));

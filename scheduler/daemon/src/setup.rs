@@ -98,6 +98,7 @@ async fn prepare_inner(setup: &Setup) -> Result<Ready, Failure> {
         .map_err(|error| Failure::new(USAGE, error.to_string()))?;
     let mut source: Box<dyn DeviceSource> = Box::new(Priced::new(opened.source, setup.tariff.clone()));
     let node = source.inventory().map_err(|error| Failure::new(USAGE, error.to_string()))?;
+    let samples = source.sample();
     let notes = opened.notes;
     let made_up = matches!(setup.devices, Selection::Mock(_));
     let cores = (node.cpu.capacity.0 as usize).div_ceil(1000).max(1);
@@ -183,7 +184,7 @@ async fn prepare_inner(setup: &Setup) -> Result<Ready, Failure> {
         next_graph: loaded.next_graph.0.max(1),
         next_seq: loaded.next_seq,
     });
-    let found = shell.recover(loaded.live).await.map_err(other)?;
+    let found = shell.recover(loaded.live, samples).await.map_err(other)?;
     Ok(Ready { shell, sender, environments, found, rundir })
 }
 

@@ -44,6 +44,9 @@ const BUSY: Duration = Duration::from_secs(2);
 /// At most this many rows are kept, and loaded: the latest used.
 const ROWS_MAX: u32 = 4096;
 
+/// After so many rows that were added, the file is pruned.
+const PRUNE_EVERY: usize = 1024;
+
 /// At most this many journals are remembered.
 const TOKENS_MAX: u32 = 1024;
 
@@ -58,6 +61,8 @@ const BODY_MAX: usize = 12 + 4 * (1 + 4 * HISTORY_SAMPLES_MAX);
 pub struct EstimateStore {
     db: Connection,
     path: PathBuf,
+    /// Rows that were added since the last pruning.
+    added: usize,
 }
 
 /// What was found in it.
@@ -117,7 +122,7 @@ impl EstimateStore {
         db.pragma_update(None, "synchronous", "OFF").map_err(sql("open the history"))?;
         migrate(&mut db, path)?;
         db.pragma_update(None, "journal_mode", "WAL").map_err(sql("open the history"))?;
-        Ok(Self { db, path: path.to_owned() })
+        Ok(Self { db, path: path.to_owned(), added: 0 })
     }
 
     /// Reads what is there, for the journal with this token. Rows that are damaged are set aside.
@@ -141,10 +146,10 @@ impl EstimateStore {
             .db
             .prepare(
                 "SELECT function, kind, class, size, label, class_name, crc, body, used FROM run
-                 ORDER BY function, kind, class, size LIMIT ?1",
+                 ORDER BY used DESC, function, kind, class, size LIMIT ?1",
             )
             .map_err(sql)?;
-        let mut rows = query.query([2 * ROWS_MAX]).map_err(sql)?;
+        let mut rows = query.query([ROWS_MAX]).map_err(sql)?;
         while let Some(row) = rows.next().map_err(sql)? {
             let stored: Stored = (
                 row.get(0).map_err(sql)?,
@@ -159,10 +164,8 @@ impl EstimateStore {
         }
         drop(rows);
         drop(query);
-        // In the order of the table, which is read fastest; those over the bound go at the next pruning.
         used.sort_by_key(|(used, row)| (*used, row.key));
-        let extra = used.len().saturating_sub(ROWS_MAX as usize);
-        loaded.rows = used.into_iter().skip(extra).map(|(_, row)| row).collect();
+        loaded.rows = used.into_iter().map(|(_, row)| row).collect();
         loaded.damaged = bad.len();
         for (function, kind, class, size) in bad {
             let key = params![function, kind, class, size];
@@ -206,15 +209,24 @@ impl EstimateStore {
                 params![token, learned_until.0 as i64, now],
             )
             .map_err(sql)?;
-        change.commit().map_err(sql)
+        change.commit().map_err(sql)?;
+        self.added += changes.len();
+        if self.added < PRUNE_EVERY {
+            return Ok(());
+        }
+        // What was added is kept, so a failure of this is none of the addition.
+        drop(self.prune());
+        Ok(())
     }
 
-    /// Removes what is over the bounds, the least used first. To be called once a process: it looks at all.
+    /// Removes what is over the bounds, the least used first. It counts all rows: called at the start, at the
+    /// end, and after every [`PRUNE_EVERY`] rows that are added, so that a crash leaves little over.
     ///
     /// # Errors
     ///
     /// The file cannot be written.
     pub fn prune(&mut self) -> Result<(), StoreError> {
+        self.added = 0;
         let sql = |source| StoreError::sql("prune the history", &self.path, source);
         let limit = |table: &str, key: &str, order: &str, most: u32| {
             format!(
@@ -458,6 +470,27 @@ mod tests {
         assert_eq!(loaded.len(), ROWS_MAX as usize);
         assert_eq!(loaded.iter().filter(|row| row.key.function < 10).count(), 9);
         assert_eq!(loaded.last().unwrap().key.function, u64::MAX);
+    }
+
+    #[test]
+    fn a_process_that_never_ends_well_keeps_the_file_small_and_the_latest_are_loaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(EstimateStore::FILE);
+        let mut store = open(&path);
+        let most = u64::from(ROWS_MAX);
+        for part in 0..24 {
+            // The latest have the smallest keys and the largest in turn.
+            let key = |n: u64| if n.is_multiple_of(2) { 1 << 40 | n } else { (1 << 40) - n };
+            let rows: Vec<HistoryRow> = (512 * part..512 * (part + 1)).map(|n| row(key(n), &[1.0])).collect();
+            store.add("a", Time(part), &rows, part).unwrap();
+        }
+        let rows: i64 = store.db.query_row("SELECT count(*) FROM run", [], |row| row.get(0)).unwrap();
+        assert!((most as i64..most as i64 + PRUNE_EVERY as i64).contains(&rows), "{rows}");
+        let loaded = store.load("a").unwrap().rows;
+        assert_eq!(loaded.len(), ROWS_MAX as usize);
+        let of_part = |function: u64| function.abs_diff(1 << 40) / 512;
+        assert!(loaded.iter().all(|row| of_part(row.key.function) >= 16));
+        assert_eq!(of_part(loaded.last().unwrap().key.function), 23, "the latest used is the last");
     }
 
     #[test]

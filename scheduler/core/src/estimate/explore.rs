@@ -77,6 +77,10 @@ impl Estimates {
             .min_by(f64::total_cmp)?;
         let function = signature::function(graph, task);
         let counted = self.tries.counted.get(&function);
+        if counted.is_none() && self.tries.counted.len() >= COUNTED_MAX {
+            // Nobody counts its placements, so each would be the first.
+            return None;
+        }
         let placements = counted.map_or(0, |counted| counted.placements);
         let phase = Rng::of(seed, function).next();
         if !placements.wrapping_add(phase).is_multiple_of(ONE_IN) {

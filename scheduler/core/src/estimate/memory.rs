@@ -1,4 +1,6 @@
-//! Memory that is reserved without being declared: a high quantile of the peaks that were seen.
+//! Memory that is reserved: a high quantile of the peaks that were seen, where nothing was declared or, once
+//! enough runs are known, where less than was declared was used. A declaration stays the limit of RAM, and is
+//! reserved again at once where an attempt has run out of memory.
 //!
 //! The largest of the last 32 peaks is about the 97th percentile, and a margin on top, the larger the fewer
 //! peaks there are, covers the rest; one peak far above all others is taken for a fault. What was exhausted
@@ -15,6 +17,13 @@ const BYTES_MAX: f64 = (1_u64 << 50) as f64;
 /// for the same and form a class in the queue.
 const STEPS: f64 = 8.0;
 
+/// So many runs must be known before less than was declared is reserved.
+const KNOWN_LEAST: u32 = 5;
+
+/// The margin that is kept besides, where what is learned of RAM takes the place of a declaration: whoever
+/// declares may know of a peak that was not seen yet, and many may grow to their limits together.
+const CARE: f64 = 1.25;
+
 /// What was learned of a function's memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Learned {
@@ -25,6 +34,42 @@ pub struct Learned {
 }
 
 impl Estimates {
+    /// What to reserve in place of a larger declaration: learned from enough runs with input of about this
+    /// size, none of which exhausted what it had. A class of device on which few have run counts as well.
+    pub(crate) fn instead_of_declared(&self, graph: &Graph, task: u32, variant: u8) -> Learned {
+        if !self.has_memory {
+            return Learned::default();
+        }
+        let declared = &graph.variant(task, variant).cost;
+        if declared.memory.is_none() && declared.gpu_memory.is_none() {
+            return Learned::default();
+        }
+        let wanted = signature::key(graph, task, variant, "");
+        let mut most = [None::<(Bytes, u32)>; 2];
+        let mut known = [true; 2];
+        for (key, entry) in self.seen.range(signature::range(wanted.function, wanted.kind)).take(LOOK_MAX) {
+            if signature::distance(key.size, wanted.size) > super::NEAR {
+                continue;
+            }
+            let places = [
+                (MemoryPlace::Host, entry.memory_at_least, CARE),
+                (MemoryPlace::Gpu, entry.gpu_at_least, 1.0),
+            ];
+            for (at, (place, at_least, care)) in places.into_iter().enumerate() {
+                known[at] &= at_least <= 0.0;
+                if let Some((bytes, runs)) = entry.reserve(place) {
+                    known[at] &= runs >= KNOWN_LEAST;
+                    most[at] = most[at].max(Some((bytes.scaled(care), runs)));
+                }
+            }
+        }
+        let [memory, gpu_memory] = [0, 1].map(|at: usize| most[at].filter(|_| known[at]));
+        Learned {
+            memory: memory.filter(|(bytes, _)| declared.memory.is_some_and(|most| *bytes < most)),
+            gpu_memory: gpu_memory.filter(|(bytes, _)| declared.gpu_memory.is_some_and(|most| *bytes < most)),
+        }
+    }
+
     /// The memory to reserve for a variant of a task, on any class of device, by the nearest size of input.
     pub fn learned_memory(&self, graph: &Graph, task: u32, variant: u8) -> Learned {
         if !self.has_memory {

@@ -196,7 +196,19 @@ impl Estimates {
                 ..Estimate::default()
             };
         }
-        found.map_or(Estimate::default(), |(source, entry)| entry.estimate(source))
+        match found {
+            // Only ever ended by its time limit: at least that, likely more.
+            Some((source, entry)) if entry.summary.is_none() && entry.at_least > 0.0 => Estimate {
+                duration: Some(Span::from_secs_f64(entry.at_least)),
+                basis: Basis::History,
+                samples: 0,
+                low: Some(Span::from_secs_f64(entry.at_least)),
+                high: Some(Span::from_secs_f64(2.0 * entry.at_least)),
+                source,
+            },
+            Some((source, entry)) => entry.estimate(source),
+            None => Estimate::default(),
+        }
     }
 
     /// What its author says a variant takes.
@@ -245,6 +257,16 @@ impl Estimates {
     /// Remarks on a prediction, for people: what it was compared with, and how well the last ones did.
     pub fn remarks(&self, graph: &Graph, task: u32, variant: u8, class: &str) -> Vec<String> {
         let mut remarks = Vec::new();
+        let less = self.instead_of_declared(graph, task, variant);
+        let cost = &graph.variant(task, variant).cost;
+        let of = [(less.memory, cost.memory, "memory"), (less.gpu_memory, cost.gpu_memory, "GPU memory")];
+        for (learned, declared, what) in of {
+            if let (Some((bytes, runs)), Some(declared)) = (learned, declared) {
+                remarks.push(format!(
+                    "reserves {bytes} of {what} (learned from {runs} runs; {declared} declared)"
+                ));
+            }
+        }
         let Some((source, entry)) = self.find(graph, task, variant, class) else { return remarks };
         let Some((middle, low, high)) = entry.summary else { return remarks };
         let span = |seconds: f64| Span::from_secs_f64(seconds);

@@ -132,6 +132,17 @@ fn attempts_that_failed_are_no_times() {
 }
 
 #[test]
+fn what_only_ever_ran_into_its_limit_takes_at_least_that() {
+    let mut story = Story::new(None);
+    assert_eq!(story.seconds(), None);
+    story.failed(Cause::Timeout, 60.0);
+    assert_eq!(story.seconds(), Some(60.0));
+    assert!(story.predict().high > Some(Span::secs(60)));
+    story.ran(&[12.0]);
+    assert_eq!(story.seconds(), Some(12.0));
+}
+
+#[test]
 fn another_class_of_device_is_a_marked_way_out() {
     let mut story = Story::new(Some(Span::secs(9)));
     story.ran_on("another processor", 3.0);

@@ -6,11 +6,16 @@
 //! use counts, also beyond the reservation. What others use is what is used in all less what our tasks were
 //! seen to use, so a young task is neither taken for a stranger nor counted twice.
 //!
+//! RAM is not exclusive as the memory of a GPU is: much of what others use can be reclaimed or swapped. So
+//! others are never waited for without end: where nothing of ours has run for [`PATIENCE`], a declaration that
+//! fits the machine starts although it does not fit beside them. What was learned, or has grown after
+//! out-of-memory, is cut to what they leave.
+//!
 //! Cost of a look: linear in the attempts that were seen. Nothing in here is journalled: after a restart it
 //! is seen again.
 
 use super::{GpuLedger, Ledger, NodeLedger};
-use dunnage_model::{AttemptId, Bytes, DeviceId, Request};
+use dunnage_model::{AttemptId, Bytes, DeviceId, GpuFit, GpuSpec, Health, Request, Span, Time};
 use std::collections::BTreeMap;
 
 /// What is used beyond reservations, by device and attempt.
@@ -19,7 +24,26 @@ pub(super) type Beyond = BTreeMap<(DeviceId, AttemptId), i64>;
 /// Smaller changes of what others use of a node's RAM are no reason to look at everything again.
 const STEP: u64 = 64 << 20;
 
+/// How long others are waited for where nothing of ours runs.
+const PATIENCE: Span = Span::secs(60);
+
 impl NodeLedger {
+    /// Notes at a sample whether nothing of ours has run for long. Returns whether that lets something start.
+    pub(super) fn note_alone(&mut self, at: Time) -> bool {
+        if self.holders > 0 {
+            return false;
+        }
+        let since = *self.alone_since.get_or_insert(at);
+        let over = at.since(since) >= PATIENCE;
+        over && !std::mem::replace(&mut self.overlooks_others, over)
+    }
+
+    /// Something of ours runs, or did.
+    pub(super) const fn note_not_alone(&mut self) {
+        self.alone_since = None;
+        self.overlooks_others = false;
+    }
+
     /// Bytes of RAM that nobody holds or uses, ours or not.
     pub fn memory_really_free(&self) -> i64 {
         self.memory_free - self.memory_beyond - self.foreign.0 as i64
@@ -30,11 +54,30 @@ impl NodeLedger {
         self.spec.memory.saturating_sub(self.foreign)
     }
 
+    /// The most memory of one GPU that would do, if nothing of ours ran; none where no GPU would do.
+    pub(crate) fn gpu_memory_when_idle(&self, fit: &GpuFit) -> Option<Bytes> {
+        self.able_gpus(fit).map(|(gpu, spec)| spec.memory.saturating_sub(gpu.foreign)).max()
+    }
+
+    /// GPUs that are well and of the kind that is asked for.
+    pub(crate) fn able_gpus(&self, fit: &GpuFit) -> impl Iterator<Item = (&GpuLedger, &GpuSpec)> {
+        let all = self.gpus.iter().zip(&self.spec.gpus);
+        all.filter(move |(gpu, spec)| {
+            spec.allocatable && gpu.health == Health::Ok && super::fits(spec, fit).is_ok()
+        })
+    }
+
     /// Whether RAM is what a request waits for.
     pub(crate) fn lacks_memory(&self, request: &Request) -> bool {
         request.memory > Bytes::ZERO
             && request.memory <= self.spec.memory
             && i64::try_from(request.memory.0).is_ok_and(|wanted| wanted > self.memory_really_free())
+            && !(self.overlooks_others && self.holders == 0)
+    }
+
+    /// Whether a request will not fit as long as others use what they use, though it fits the machine.
+    pub(crate) fn is_beyond_others(&self, request: &Request) -> bool {
+        request.memory <= self.spec.memory && request.memory > self.memory_when_idle()
     }
 
     /// Whether a request would fit if it asked for no RAM.

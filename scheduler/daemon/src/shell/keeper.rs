@@ -3,9 +3,10 @@
 //! A history is worth something, never as much as a run: what fails in here is told once, and everything
 //! goes on without it.
 
-use dunnage_core::Estimates;
-use dunnage_model::{HistoryRow, Time};
+use dunnage_core::{Estimates, SIGNATURES_MAX};
+use dunnage_model::{HistoryKey, HistoryRow, Time};
 use dunnage_store::EstimateStore;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -102,11 +103,33 @@ fn write(mut store: EstimateStore, token: &str, receiver: &mpsc::Receiver<Learne
             eprintln!("dunnage: what is learned of earlier runs is not kept: {}", error.in_full());
         }
     };
-    while let Ok(Learned { until, changes }) = receiver.recv() {
+    if let Err(error) = store.prune() {
+        tell(error);
+    }
+    // Batches that could not be written go with the next: until when was learned is not moved past them.
+    let mut kept: BTreeMap<HistoryKey, HistoryRow> = BTreeMap::new();
+    let mut kept_until = Time::ZERO;
+    let mut put = |kept: &mut BTreeMap<HistoryKey, HistoryRow>, until: Time| {
         let wall_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        if let Err(error) = store.add(token, until, &changes, wall_s) {
-            tell(error);
+        let rows: Vec<HistoryRow> = kept.values().cloned().collect();
+        match store.add(token, until, &rows, wall_s) {
+            Ok(()) => kept.clear(),
+            Err(error) => tell(error),
         }
+    };
+    while let Ok(Learned { until, changes }) = receiver.recv() {
+        for change in changes {
+            if let Some(known) = kept.get_mut(&change.key) {
+                known.add(&change);
+            } else if kept.len() < SIGNATURES_MAX {
+                kept.insert(change.key, change);
+            }
+        }
+        kept_until = kept_until.max(until);
+        put(&mut kept, kept_until);
+    }
+    if !kept.is_empty() {
+        put(&mut kept, kept_until);
     }
     if let Err(error) = store.prune() {
         tell(error);

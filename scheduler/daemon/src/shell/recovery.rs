@@ -7,7 +7,7 @@ use super::owner::Shell;
 use crate::accept;
 use dunnage_core::Scheduler;
 use dunnage_exec::{Engine, Recovered};
-use dunnage_model::{AttemptId, Code, Event, Graph, GraphId, Limits, TaskState};
+use dunnage_model::{AttemptId, Code, DeviceSample, Event, Graph, GraphId, Limits, TaskState};
 use dunnage_store::{FactRow, GraphRow, LiveGraph, Write};
 use dunnage_wire::graph_file;
 use dunnage_wire::journal::decode_facts;
@@ -61,8 +61,13 @@ pub(crate) fn replay(core: &mut Scheduler, row: GraphRow, facts: &[FactRow]) -> 
 
 impl Shell {
     /// Takes in what lived when the last daemon ended. Facts of different graphs are replayed one graph
-    /// after another: they meet only in the ledger, and there only sums matter.
-    pub(crate) async fn recover(&mut self, live: Vec<LiveGraph>) -> Result<Found, String> {
+    /// after another: they meet only in the ledger, and there only sums matter. `samples` are what was seen
+    /// of the devices a moment ago: without them the first placements would take all memory for free.
+    pub(crate) async fn recover(
+        &mut self,
+        live: Vec<LiveGraph>,
+        samples: Vec<DeviceSample>,
+    ) -> Result<Found, String> {
         let mut found = Found::default();
         let mut aside = Vec::new();
         for LiveGraph { row, facts, damaged } in live {
@@ -101,6 +106,7 @@ impl Shell {
             self.clear_logs();
         }
         self.learn_of_open_attempts(&mut found, &aside).await;
+        self.first_look(samples);
         let mut decisions = Vec::new();
         let now = self.clock.now();
         self.core.resume(now, &mut decisions);

@@ -6,11 +6,15 @@ use super::{Input, outcome};
 use crate::tree::TreeUse;
 use dunnage_exec::{Ending, EngineEvent, Outcome};
 use dunnage_model::{
-    AttemptId, Bytes, Cause, Code, DeviceId, DeviceSample, Event, Failure, NodeSpec, ProcessUse, Usage,
+    AttemptId, Bytes, Cause, Code, DeviceId, DeviceSample, Event, Failure, Health, NodeSpec, ProcessUse,
+    Usage,
 };
 use dunnage_store::Write;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// What the daemon itself may use without being counted with others.
+const OWN_USE: Bytes = Bytes::mib(64);
 
 impl Shell {
     pub(super) fn engine_event(&mut self, event: EngineEvent) {
@@ -131,8 +135,28 @@ impl Shell {
         if let Some(node) = node {
             self.handle(Event::NodeSeen(Arc::new(node)));
         }
+        for event in self.seen(samples, trees) {
+            self.handle(event);
+        }
+    }
+
+    /// Takes in the first look at the devices, before anything is placed. A device that is not well is left
+    /// to the next look: what is to be done about it must not be lost.
+    pub(super) fn first_look(&mut self, mut samples: Vec<DeviceSample>) {
+        samples.retain(|sample| sample.health == Health::Ok);
+        let roots: Vec<u32> =
+            if self.options.made_up { Vec::new() } else { self.pids.values().copied().collect() };
+        let trees = crate::tree::memory_of(&roots);
+        for event in self.seen(samples, &trees) {
+            self.handle_quietly(event);
+        }
+    }
+
+    /// What samples say of our tasks and of others, as events.
+    fn seen(&mut self, samples: Vec<DeviceSample>, trees: &TreeUse) -> Vec<Event> {
         let roots: BTreeMap<u32, AttemptId> =
             self.pids.iter().map(|(attempt, pid)| (*pid, *attempt)).collect();
+        let mut events = Vec::with_capacity(2 * samples.len());
         let mut used: BTreeMap<AttemptId, Vec<(DeviceId, Bytes)>> = BTreeMap::new();
         for sample in samples {
             let reserved = self
@@ -153,12 +177,11 @@ impl Shell {
             }
             let by =
                 if sample.device.is_host() { self.host_use(trees) } else { used_of(&used, sample.device) };
-            if !by.is_empty() {
-                self.handle(Event::MemoryUsed { device: sample.device, by });
-            }
+            // Also when nobody uses anything any more: what was seen before is forgotten by it.
+            events.push(Event::MemoryUsed { device: sample.device, by });
             if sample.device.is_host() {
                 let foreign = self.host_foreign(&sample, trees);
-                self.handle(Event::DeviceSampled { sample: Box::new(sample), foreign });
+                events.push(Event::DeviceSampled { sample: Box::new(sample), foreign });
                 continue;
             }
             let own = std::process::id();
@@ -166,7 +189,7 @@ impl Shell {
             let foreign =
                 dunnage_devices::foreign_memory(&sample, &ours, reserved, self.options.ignore_foreign_below)
                     .unwrap_or_default();
-            self.handle(Event::DeviceSampled { sample: Box::new(sample), foreign });
+            events.push(Event::DeviceSampled { sample: Box::new(sample), foreign });
         }
         for (attempt, devices) in &used {
             let most = devices.iter().map(|(_, bytes)| *bytes).max().unwrap_or_default();
@@ -174,6 +197,7 @@ impl Shell {
             *peak = most.max(*peak);
         }
         self.gpu_used = used;
+        events
     }
 
     /// The RAM that attempts were seen to use.
@@ -187,7 +211,13 @@ impl Shell {
     /// The RAM that others use. Of a made-up machine nothing real says.
     fn host_foreign(&self, sample: &DeviceSample, trees: &TreeUse) -> Bytes {
         let Some(used) = sample.memory_used.filter(|_| !self.options.made_up) else { return Bytes::ZERO };
-        let ours = trees.by_root.values().fold(trees.own, |sum, bytes| sum.saturating_add(*bytes));
+        // Workers belong to this process, and what they use for a call is counted with what the call holds.
+        // More than that, as a worker keeps it between calls, nobody holds: it is used like what others use.
+        let calls = self.core.ledger().holdings().filter(|(attempt, _)| {
+            !self.pids.get(*attempt).is_some_and(|pid| trees.by_root.contains_key(pid))
+        });
+        let held = calls.fold(OWN_USE, |sum, (_, held)| sum.saturating_add(held.memory));
+        let ours = trees.by_root.values().fold(trees.own.min(held), |sum, bytes| sum.saturating_add(*bytes));
         let foreign = used.saturating_sub(ours);
         if foreign < self.options.ignore_foreign_below { Bytes::ZERO } else { foreign }
     }
