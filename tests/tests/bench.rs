@@ -568,4 +568,9 @@ fn a_journal_of_ours_is_a_trace() {
         .ok()
         .json();
     assert_eq!((&doc[0]["jobs"], &doc[0]["succeeded"]), (&1.into(), &1.into()), "{doc}");
+    assert_eq!(
+        (&doc[0]["strategy"], &doc[1]["strategy"]),
+        (&"as submitted".into(), &"random".into()),
+        "{doc}"
+    );
 }

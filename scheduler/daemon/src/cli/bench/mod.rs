@@ -24,9 +24,9 @@ pub(crate) enum BenchVerb {
         after_help = "Examples:\n  dunnage bench pack --nodes nodes.csv.gz --pods pods.csv.gz --policy fgd,auto --seeds 42-51\n  dunnage bench pack --nodes nodes.csv --pods pods.csv --policy auto --tie fit --node-order random:1 --target 1.3"
     )]
     Pack(pack::PackArgs),
-    /// Policies of the queue on a trace of jobs
+    /// Policies of the queue and strategies on a trace of jobs
     #[command(
-        after_help = "Examples:\n  dunnage bench replay --format tiresias --trace jobs.csv --load 0.6 --error 1.0\n  dunnage bench replay --format gavel --trace jobs.trace --throughputs table.json.gz --load 0.8 --policies default,sjf\n  dunnage bench replay --format journal --trace ~/.local/state/dunnage --times learned"
+        after_help = "Examples:\n  dunnage bench replay --format tiresias --trace jobs.csv --load 0.6 --error 1.0\n  dunnage bench replay --format gavel --trace jobs.trace --throughputs table.json.gz --load 0.8 --policies default,sjf\n  dunnage bench replay --format tiresias --trace jobs.csv --strategies all --html report.html\n  dunnage bench replay --format journal --trace ~/.local/state/dunnage --times learned"
     )]
     Replay(replay::ReplayArgs),
 }
