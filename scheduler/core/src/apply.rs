@@ -47,7 +47,7 @@ impl Scheduler {
                 let Some(run) = self.graphs.get_mut(&graph) else { return };
                 if std::mem::take(&mut run.held) {
                     // While its owner kept it back, it stood in no queue.
-                    run.waits_since = self.now;
+                    run.waits_all_anew(self.now);
                     self.want_plan(graph, out);
                 }
             }
@@ -265,7 +265,7 @@ impl Scheduler {
             self.fair.placed(run.owner, now, &placement, half_life, gpu_weight);
         }
         if let Some(run) = self.graphs.get_mut(&id.task.graph) {
-            run.waits_since = now;
+            run.waits_anew(task, now);
             run.slots[task as usize].record().placement = Some(placement);
         }
     }

@@ -33,6 +33,10 @@ pub struct Scheduler {
     pub(crate) reservation: Option<Reservation>,
     /// Counts the reservations that were given up: what they blocked is looked at again.
     pub(crate) given_up: u64,
+    /// Where the last round among those that starve and cannot be helped has ended.
+    pub(crate) helped: Option<crate::queue::Age>,
+    /// When a look at the queue that was cut short goes on.
+    pub(crate) looks_on_at: Option<Time>,
     /// Graphs set aside because of an impossible state, with the story.
     pub(crate) quarantined: Vec<(GraphId, String)>,
 }
@@ -66,6 +70,8 @@ impl Scheduler {
             load: Load::default(),
             reservation: None,
             given_up: 0,
+            helped: None,
+            looks_on_at: None,
             quarantined: Vec::new(),
         }
     }
@@ -205,6 +211,7 @@ impl Scheduler {
             }
             Timer::Overrun(attempt) => self.overran(attempt, out),
             Timer::ReplanDue(id) => self.replan_due(at, id, out),
+            Timer::LookOn => self.looks_on_at = None,
             Timer::PlanOverdue(id, revision) => {
                 let Some((run, mut parts)) = self.run_and_parts(id, out) else { return };
                 if run.is_planning() && run.revision == revision {
