@@ -348,6 +348,15 @@ impl GraphRun {
         self.graph.function(task).variants.first().map_or(0, |variant| variant.request)
     }
 
+    /// Takes a new prediction of what it needs. Nothing of it may be in the queue: its keys change.
+    pub(crate) fn set_size(&mut self, size: Size, key: u64) {
+        self.size = size;
+        if self.size_key != key {
+            self.size_key = key;
+            self.classes.clear();
+        }
+    }
+
     /// Since when a task has waited for anything of its graph to start that asks for the same.
     pub(crate) fn waits_since(&self, task: u32) -> Time {
         self.waits.get(&self.first_request(task)).map_or(self.submitted_at, |(_, since)| *since)

@@ -117,6 +117,19 @@ impl Scheduler {
         self.estimates.set_replaying(false);
     }
 
+    /// Takes in facts of a graph that was forgotten after its end: what it did was counted when it happened, in
+    /// totals, in the load, and in what its owner has used.
+    pub fn replay_counted<T>(&mut self, replay: impl FnOnce(&mut Self) -> T) -> T {
+        let now = self.now;
+        let fair = std::mem::take(&mut self.fair);
+        let load = std::mem::take(&mut self.load);
+        let totals = std::mem::take(&mut self.totals);
+        let replayed = replay(self);
+        (self.fair, self.load, self.totals) = (fair, load, totals);
+        self.now = now;
+        replayed
+    }
+
     fn catch_up(&mut self, at: Time, out: &mut Vec<Decision>) {
         while let Some((due, timer)) = self.timers.pop_due(at) {
             self.now = due;
@@ -325,8 +338,15 @@ impl Scheduler {
     }
 
     /// Takes a GPU out of service, or puts it back. What runs there goes on.
+    ///
+    /// Plans that rest on it are asked for anew when the next event is handled, which is to follow.
     pub fn set_drained(&mut self, device: dunnage_model::DeviceId, drained: bool) {
         self.ledger.set_drained(device, drained);
+        let planned: Vec<GraphId> =
+            self.graphs.values().filter(|run| run.plan().is_some()).map(|run| run.id).collect();
+        for id in planned {
+            self.replan_soon(id);
+        }
     }
 
     /// Notes that somebody else uses a GPU, or does so no more.
