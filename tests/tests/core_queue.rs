@@ -421,6 +421,38 @@ fn a_long_look_at_the_queue_is_cut_and_goes_on() {
     assert_eq!(s.running(), ["last"]);
 }
 
+#[test]
+fn a_graph_that_is_brought_back_is_not_charged_twice() {
+    let mut s = scenario(cores(1));
+    let graph = s.submit(job("a", 1, 100));
+    let attempt = s.attempt("a");
+    let placement = s.placement("a").clone();
+    s.pass(Span::secs(100));
+    s.fail("a", dunnage_model::Cause::User);
+    let story = |s: &Scenario| format!("{:?}", s.scheduler.snapshot().totals);
+    let before = (story(&s), s.scheduler.now());
+    let run = s.scheduler.forget(graph).expect("it has ended");
+    let submission = Submission {
+        id: graph,
+        graph: Arc::clone(&run.graph),
+        owner: run.owner,
+        seed: run.seed,
+        held: false,
+        sealed: true,
+        trace: None,
+    };
+    let failure = Box::new(core_support::failure(dunnage_model::Cause::User));
+    let usage = dunnage_model::Usage::default();
+    s.scheduler.replay_counted(|core| {
+        core.replay(Time::ZERO, Event::Submitted(Box::new(submission)));
+        core.replay(Time::ZERO, Event::Placed { attempt, placement: Box::new(placement) });
+        core.replay(Time::ZERO.after(Span::secs(100)), Event::Failed { attempt, failure, usage });
+    });
+    assert_eq!((story(&s), s.scheduler.now()), before);
+    s.event(Event::Retried { graph, task: None });
+    assert_eq!(s.running(), ["a"]);
+}
+
 /// Each task takes what was declared.
 struct Exact;
 
