@@ -335,6 +335,124 @@ fn one_that_waited_too_long_goes_before_all_priorities() {
     }
 }
 
+/// A guard that helps after five minutes.
+fn five_minutes() -> Policy {
+    let guard = Guard { backlog: 0.0, means: 0.0, least: Span::secs(300) };
+    Policy { guard: Some(guard), patience: None, ..Policy::default() }
+}
+
+/// Ends what runs longest and submits another like it, every ten seconds, until a task has started.
+fn stream_until(s: &mut Scenario, graph: GraphId, name: &str, mut more: impl FnMut(&mut Scenario, u64)) {
+    for n in 0..100 {
+        more(s, n);
+        s.pass(Span::secs(10));
+        if s.row(graph, name).starts > 0 {
+            return;
+        }
+        let oldest = s.open.keys().min_by_key(|id| {
+            let row = s.scheduler.graph(id.task.graph).expect("it runs").row(id.task.index);
+            (row.placed_at, **id)
+        });
+        let attempt = *oldest.expect("something runs");
+        s.open.remove(&attempt);
+        s.event(Event::Finished { attempt, usage: dunnage_model::Usage::default() });
+    }
+    panic!("it never started");
+}
+
+#[test]
+fn resource_aware_tasks_are_helped_as_well() {
+    let mut s = with_policy(cores(2), five_minutes());
+    let busy = |s: &mut Scenario, n: u64| {
+        let mut sample = DeviceSample::health(DeviceId::host(dunnage_model::NodeId::LOCAL), Health::Ok);
+        sample.busy = Some(1.0);
+        s.event(Event::DeviceSampled { sample: Box::new(sample), foreign: Bytes::ZERO });
+        s.submit(job(&format!("x{n}"), 1, 20));
+    };
+    busy(&mut s, 1000);
+    let order = dunnage_model::Order::ResourceAware;
+    let aware = s.submit(GraphSpec { order, ..job("aware", 1, 20) });
+    stream_until(&mut s, aware, "aware", busy);
+    assert!(s.now <= Time::ZERO.after(Span::secs(340)), "{:?}", s.now);
+}
+
+#[test]
+fn the_large_task_of_a_graph_of_small_ones_is_helped() {
+    let mut s = with_policy(cores(8), five_minutes());
+    let small = f("small-{n}").times("n", 1000).cpus(1).lasts(Span::secs(80));
+    let graph = s.submit(spec([small, f("large").cpus(8).lasts(Span::secs(80))]));
+    stream_until(&mut s, graph, "large", |_, _| {});
+    // Five minutes, and the end of what ran then.
+    assert!(s.now <= Time::ZERO.after(Span::secs(300 + 8 * 10 + 20)), "{:?}", s.now);
+}
+
+#[test]
+fn who_starves_is_helped_behind_many_who_cannot_be() {
+    let mut s = with_policy(gpus(&[80, 24]), five_minutes());
+    s.event(Event::DeviceLost { device: core_support::gpu(0), why: "gone".to_owned() });
+    s.submit(spec([f("first").cpus(10).lasts(Span::secs(10))]));
+    for n in 0..100 {
+        s.submit(spec([f(&format!("lost{n}")).gpu_memory(Bytes::gib(30 + n % 50)).lasts(Span::secs(n + 1))]));
+    }
+    s.pass(Span::secs(1));
+    let large = s.submit(job("large", 16, 1000));
+    stream_until(&mut s, large, "large", |s, n| {
+        s.submit(job(&format!("x{n}"), 8, 10));
+    });
+    assert!(s.now <= Time::ZERO.after(Span::secs(400)), "{:?}", s.now);
+}
+
+#[test]
+fn a_long_look_at_the_queue_is_cut_and_goes_on() {
+    let mut s = with_policy(gpus(&[80, 24]), Policy { guard: None, ..Policy::default() });
+    for n in 0..2 {
+        s.event(Event::DeviceLost { device: core_support::gpu(n), why: "gone".to_owned() });
+    }
+    for n in 0..700 {
+        let memory = Bytes(Bytes::gib(30).0 + n * 4096);
+        s.submit(spec([f(&format!("lost{n}")).gpu_memory(memory).lasts(Span::secs(1))]));
+    }
+    s.submit(spec([f("last").gpu_memory(Bytes::gib(20)).lasts(Span::secs(100_000))]));
+    assert!(s.running().is_empty());
+    let sample = DeviceSample::health(core_support::gpu(1), Health::Ok);
+    s.event(Event::DeviceSampled { sample: Box::new(sample), foreign: Bytes::ZERO });
+    assert!(s.running().is_empty(), "it is too far behind to be seen at once");
+    s.pass(Span::secs(1));
+    assert_eq!(s.running(), ["last"]);
+}
+
+#[test]
+fn a_graph_that_is_brought_back_is_not_charged_twice() {
+    let mut s = scenario(cores(1));
+    let graph = s.submit(job("a", 1, 100));
+    let attempt = s.attempt("a");
+    let placement = s.placement("a").clone();
+    s.pass(Span::secs(100));
+    s.fail("a", dunnage_model::Cause::User);
+    let story = |s: &Scenario| format!("{:?}", s.scheduler.snapshot().totals);
+    let before = (story(&s), s.scheduler.now());
+    let run = s.scheduler.forget(graph).expect("it has ended");
+    let submission = Submission {
+        id: graph,
+        graph: Arc::clone(&run.graph),
+        owner: run.owner,
+        seed: run.seed,
+        held: false,
+        sealed: true,
+        trace: None,
+    };
+    let failure = Box::new(core_support::failure(dunnage_model::Cause::User));
+    let usage = dunnage_model::Usage::default();
+    s.scheduler.replay_counted(|core| {
+        core.replay(Time::ZERO, Event::Submitted(Box::new(submission)));
+        core.replay(Time::ZERO, Event::Placed { attempt, placement: Box::new(placement) });
+        core.replay(Time::ZERO.after(Span::secs(100)), Event::Failed { attempt, failure, usage });
+    });
+    assert_eq!((story(&s), s.scheduler.now()), before);
+    s.event(Event::Retried { graph, task: None });
+    assert_eq!(s.running(), ["a"]);
+}
+
 /// Each task takes what was declared.
 struct Exact;
 

@@ -47,7 +47,7 @@ impl Scheduler {
                 let Some(run) = self.graphs.get_mut(&graph) else { return };
                 if std::mem::take(&mut run.held) {
                     // While its owner kept it back, it stood in no queue.
-                    run.waits_since = self.now;
+                    run.waits_all_anew(self.now);
                     self.want_plan(graph, out);
                 }
             }
@@ -125,14 +125,31 @@ impl Scheduler {
         if self.graphs.contains_key(&id) {
             return;
         }
-        let mut run = GraphRun::new(submission, strategy, self.now);
-        run.size = Size::of(&run.graph, &self.ledger, &self.estimates, self.load.mean());
-        run.size_key = self.policy.size_key(run.size.length);
-        run.work_left = run.size.work_per_task * f64::from(run.graph.len());
-        self.load.add(self.now, run.work_left);
-        self.graphs.insert(id, run);
+        self.graphs.insert(id, GraphRun::new(submission, strategy, self.now));
+        self.measure(id);
+        self.count_work(id);
         self.set_deadline(id);
         self.want_plan(id, out);
+    }
+
+    /// Predicts anew what a graph needs. Its place in the queue goes by that, so nothing of it may be in there.
+    fn measure(&mut self, id: GraphId) {
+        let Some(run) = self.graphs.get_mut(&id) else { return };
+        let size = Size::of(&run.graph, &self.ledger, &self.estimates, self.load.mean());
+        let key = self.policy.size_key(size.length);
+        run.set_size(size, key);
+    }
+
+    /// Counts anew how much of its work is left.
+    fn count_work(&mut self, id: GraphId) {
+        let Some(run) = self.graphs.get_mut(&id) else { return };
+        let counts = run.counts;
+        let left = match run.ended {
+            None => run.size.work_per_task * (f64::from(counts.queued) + f64::from(counts.running)),
+            Some(_) => 0.0,
+        };
+        let before = std::mem::replace(&mut run.work_left, left);
+        self.load.add(self.now, left - before);
     }
 
     /// From now on the graph has as long as its author gave it.
@@ -199,6 +216,8 @@ impl Scheduler {
         run.dequeue_all(&mut parts);
         run.forget_plan();
         let hopeless = run.extend(functions, sealed);
+        self.measure(id);
+        let Some((run, mut parts)) = self.run_and_parts(id, out) else { return };
         for (task, cause) in hopeless {
             run.settle(task, TaskState::Cancelled { cause }, &mut parts);
         }
@@ -209,6 +228,7 @@ impl Scheduler {
         }
         // Tasks that were ready may wait for more members of a family now.
         run.demote();
+        self.count_work(id);
         self.want_plan(id, out);
         self.conclude(id, out);
     }
@@ -265,7 +285,7 @@ impl Scheduler {
             self.fair.placed(run.owner, now, &placement, half_life, gpu_weight);
         }
         if let Some(run) = self.graphs.get_mut(&id.task.graph) {
-            run.waits_since = now;
+            run.waits_anew(task, now);
             run.slots[task as usize].record().placement = Some(placement);
         }
     }
@@ -502,6 +522,8 @@ impl Scheduler {
             return;
         }
         run.dequeue_all(&mut parts);
+        self.measure(graph);
+        let Some((run, mut parts)) = self.run_and_parts(graph, out) else { return };
         run.ended = None;
         run.ended_at = None;
         run.stop = None;
@@ -511,6 +533,7 @@ impl Scheduler {
         run.take_back_lost(tasks);
         run.forget_plan();
         run.rewind(&mut parts);
+        self.count_work(graph);
         self.set_deadline(graph);
         self.want_plan(graph, out);
         self.conclude(graph, out);

@@ -6,7 +6,7 @@
 //! holds. A sample that is old, or that the device does not give, says nothing, and the books decide alone.
 //!
 //! A machine that others never let be would make it wait for ever, so where nothing of ours runs it waits for
-//! [`PATIENCE`] at most.
+//! [`PATIENCE`] at most, and beside others of ours no longer than the guard of the queue allows, see `policy.rs`.
 
 use crate::ledger::NodeLedger;
 use crate::run::GraphRun;
@@ -35,7 +35,11 @@ impl Scheduler {
     /// Keeps of the ways to place a task those with room that is really free.
     pub(crate) fn really_free(&self, graph: GraphId, task: u32, options: &mut Vec<Proposal>) {
         let Some(run) = self.graphs.get(&graph).filter(|run| is_aware(run)) else { return };
-        let waited = self.now.since(run.waits_since);
+        let waited = self.now.since(run.waits_since(task));
+        // Who starves takes what the books give.
+        if self.policy.guard.is_some_and(|guard| waited > self.load.bound(guard, self.now)) {
+            return;
+        }
         options.retain(|option| {
             let Some(node) = self.ledger.node(option.node) else { return false };
             if node.holders == 0 && waited >= PATIENCE {

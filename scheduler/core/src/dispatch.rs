@@ -1,11 +1,15 @@
 //! Offers ready tasks to their strategies, in order, and writes down what the ledger accepts.
 
 use crate::estimate::Estimate;
-use crate::queue::{ClassId, QueueKey};
+use crate::queue::{Age, ClassId, QueueKey};
+use crate::reservation::Turn;
 use crate::rng::Rng;
 use crate::scheduler::Scheduler;
 use crate::strategy::{Candidate, Proposal, View};
-use dunnage_model::{Attempt, Decision, DeviceId, GraphId, NodeId, Placement, Request, Time};
+use crate::timers::Timer;
+use dunnage_model::{
+    Attempt, Decision, DeviceId, GraphId, NodeId, Placement, PlannedPlace, Request, Span, TaskId, Time,
+};
 
 /// At most this many attempts are placed at once, whatever they ask for: functions that need no core
 /// would otherwise all be handed to the engine together.
@@ -14,8 +18,14 @@ const RUNNING_MAX: usize = 1024;
 /// At most so many that starve are looked at for one event.
 const HELPED_MAX: usize = 32;
 
-/// For whom room was kept: its place, its class, and whether it starves.
-type Kept = (QueueKey, ClassId, bool);
+/// So many of them in the order in which they began to wait, the rest going round.
+const HELPED_FIRST: usize = 16;
+
+/// Where nothing runs, at most about so many offers are made for one event.
+const OFFERS_MAX: usize = 512;
+
+/// When a look that was cut short goes on.
+const LOOK_ON_AFTER: Span = Span::millis(50);
 
 /// What became of an offer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,21 +47,22 @@ impl Scheduler {
         }
         // What was kept stays kept, and its task is looked at before those that what came free would let
         // overtake it.
-        let mut kept = None;
+        let mut turn = Turn::new();
         if self.queue.reopen(self.ledger.generation + self.given_up) {
-            kept = self.reservation.take().map(|kept| (kept.key, kept.class, kept.is_strict));
-            if kept.is_some_and(|(key, _, is_strict)| is_strict || !self.is_outranked(key)) {
-                self.keep_on(&mut kept, false, out);
+            turn.kept = self.reservation.take().map(|kept| (kept.key, kept.class, kept.is_strict));
+            if turn.kept.is_some_and(|(key, _, is_strict)| is_strict || !self.is_outranked(key)) {
+                self.keep_on(&mut turn, false, out);
             }
-            self.help_the_starving(&mut kept, out);
+            self.help_the_starving(&mut turn, out);
         }
         loop {
             while self.ledger.holdings().len() < RUNNING_MAX {
-                if kept.is_some_and(|(key, ..)| !self.is_outranked(key)) {
-                    self.keep_on(&mut kept, false, out);
+                if turn.kept.is_some_and(|(key, ..)| !self.is_outranked(key)) {
+                    self.keep_on(&mut turn, false, out);
                     continue;
                 }
                 let Some((key, class)) = self.queue.first_open(|owner| self.fair.used(owner)) else { break };
+                turn.offers += 1;
                 match self.offer(key, class, out) {
                     Offer::Taken => {}
                     Offer::WantsAnother => self.queue.block(class),
@@ -61,15 +72,30 @@ impl Scheduler {
                         }
                         self.queue.block(class);
                         if self.reservation.is_none() && self.is_patience_over(key) {
-                            self.reserve_for(key, class, false);
+                            self.reserve_for((key, class, false), None, &mut turn);
                         }
                     }
                 }
             }
             // Where nothing runs, no release will come that gives those further behind their turn.
-            if self.ledger.holdings().len() > 0 || !self.queue.reopen_more() {
+            if self.ledger.holdings().len() > 0 {
                 return;
             }
+            if turn.offers >= OFFERS_MAX {
+                return self.look_on_later();
+            }
+            if !self.queue.reopen_more() {
+                return;
+            }
+        }
+    }
+
+    /// The rest of the queue is looked at a little later: other events have their turn before.
+    fn look_on_later(&mut self) {
+        if self.queue.has_more() && self.looks_on_at.is_none_or(|at| at <= self.now) {
+            let at = self.now.after(LOOK_ON_AFTER);
+            self.looks_on_at = Some(at);
+            self.timers.set(at, Timer::LookOn);
         }
     }
 
@@ -81,57 +107,91 @@ impl Scheduler {
 
     /// Starts the task for which room was kept, or keeps room for it again: what has started meanwhile was
     /// to be gone in time or to run beside it, so while predictions hold it is not later than before.
-    fn keep_on(&mut self, kept: &mut Option<Kept>, is_strict: bool, out: &mut Vec<Decision>) {
-        let Some((key, class, was_strict)) = kept.take() else { return };
+    fn keep_on(&mut self, turn: &mut Turn, is_strict: bool, out: &mut Vec<Decision>) {
+        let Some((key, class, was_strict)) = turn.kept.take() else { return };
         // A starving one or one of a higher priority took its place.
         if self.reservation.is_some() || !self.queue.contains(class, key) {
             return;
         }
-        match self.offer(key, class, out) {
-            Offer::Taken => {}
-            Offer::WantsAnother => self.queue.block(class),
-            Offer::DoesNotFit => {
+        let wanted = match self.offer(key, class, out) {
+            Offer::Taken => return,
+            Offer::DoesNotFit => None,
+            Offer::WantsAnother => {
                 self.queue.block(class);
-                self.reserve_for(key, class, is_strict || was_strict);
+                let wanted = self.waits_for(key).filter(|_| was_strict);
+                if wanted.is_none() {
+                    return;
+                }
+                wanted
             }
-        }
+        };
+        self.queue.block(class);
+        self.reserve_for((key, class, is_strict || was_strict), wanted, turn);
+    }
+
+    /// Where a task's plan wants it, if that is not free.
+    fn waits_for(&self, key: QueueKey) -> Option<PlannedPlace> {
+        let run = self.graphs.get(&key.graph)?;
+        let place = run.planned(key.index)?;
+        let is_free = self.options(key.graph, key.index).iter().any(|option| {
+            option.variant == place.variant
+                && option.node == place.device.node
+                && (place.device.is_host() || option.gpus.contains(&place.device))
+        });
+        (!is_free).then_some(place)
     }
 
     /// Those that have waited too long go before all others, in the order in which they began to wait. For
-    /// the first that does not fit, room is kept.
-    fn help_the_starving(&mut self, kept: &mut Option<Kept>, out: &mut Vec<Decision>) {
+    /// the first that does not fit, room is kept. Who cannot be helped keeps its age and its place, so
+    /// after [`HELPED_FIRST`] in vain the look goes on where the last one ended, going round.
+    fn help_the_starving(&mut self, turn: &mut Turn, out: &mut Vec<Decision>) {
         let Some(guard) = self.policy.guard else { return };
         let bound = self.load.bound(guard, self.now);
         // Since when the starving wait.
         let Some(before) = self.now.0.checked_sub(bound.0).map(Time) else { return };
+        // Behind whom the next is looked for.
+        let mut last: Option<Age> = None;
+        let mut in_vain = 0;
         for _ in 0..HELPED_MAX {
             if self.ledger.holdings().len() >= RUNNING_MAX {
                 return;
             }
+            if in_vain == HELPED_FIRST {
+                last = last.max(self.helped);
+            }
             let graphs = &self.graphs;
-            let since = |graph| graphs.get(&graph).map_or(Time::ZERO, |run| run.waits_since);
-            let Some((key, class)) = self.queue.oldest(before, since) else { return };
+            let since =
+                |task: TaskId| graphs.get(&task.graph).map_or(Time::ZERO, |run| run.waits_since(task.index));
+            let Some((age, key, class)) = self.queue.oldest(last, before, since) else {
+                self.helped = None;
+                return;
+            };
             // What was promised to another is kept; but from now on nothing more overtakes that one.
-            self.keep_on(kept, true, out);
+            self.keep_on(turn, true, out);
             if let Some(kept) = self.reservation.as_mut().filter(|kept| kept.key == key) {
                 kept.is_strict = true;
                 return;
             }
-            match self.offer(key, class, out) {
-                Offer::Taken => {}
-                Offer::WantsAnother | Offer::DoesNotFit if self.reservation.is_some() => {
-                    if let Some(kept) = &mut self.reservation {
-                        kept.is_strict = true;
-                    }
-                    return;
-                }
-                Offer::DoesNotFit if self.reserve_for(key, class, true) => return self.queue.block(class),
-                Offer::WantsAnother | Offer::DoesNotFit => {
-                    // Nothing that ends will let it start: it waits from now on, and the next may be helped.
-                    if let Some(run) = self.graphs.get_mut(&key.graph) {
-                        run.waits_since = self.now;
-                    }
-                }
+            if !self.queue.contains(class, key) {
+                continue;
+            }
+            let offer = self.offer(key, class, out);
+            if offer == Offer::Taken {
+                continue;
+            }
+            if let Some(kept) = &mut self.reservation {
+                kept.is_strict = true;
+                return;
+            }
+            let wanted = if offer == Offer::WantsAnother { self.waits_for(key) } else { None };
+            let may_be_kept = offer == Offer::DoesNotFit || wanted.is_some();
+            if may_be_kept && self.reserve_for((key, class, true), wanted, turn) {
+                return self.queue.block(class);
+            }
+            last = Some(age);
+            in_vain += 1;
+            if in_vain > HELPED_FIRST {
+                self.helped = last;
             }
         }
     }
@@ -147,7 +207,8 @@ impl Scheduler {
         }
         let often = 1.0 / run.size.share.clamp(1e-3, 1.0);
         run.size.is_known
-            && self.now.since(run.waits_since).as_secs_f64() >= patience * often.powi(3) * run.size.length
+            && self.now.since(run.waits_since(key.index)).as_secs_f64()
+                >= patience * often.powi(3) * run.size.length
     }
 
     /// One task is placed, or taken out of the queue until its limit lets it in again, or stays where it is,

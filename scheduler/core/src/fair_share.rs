@@ -15,6 +15,9 @@ const UNKNOWN_SECONDS: f64 = 60.0;
 /// Beyond so many half-lives the common moment is moved, before numbers grow too large.
 const MOVE_AFTER: f64 = 64.0;
 
+/// Moves of so many times that leave nothing of what was used before.
+const STEPS_MAX: u32 = 32;
+
 /// At most so many users are remembered; who used least is forgotten first.
 const USERS_MAX: usize = 4096;
 
@@ -22,7 +25,8 @@ const USERS_MAX: usize = 4096;
 pub(crate) struct FairShare {
     /// Weighted device-seconds of each user, as they count at `moment`.
     used: BTreeMap<Owner, f64>,
-    moment: Time,
+    /// The first time it heard of, and later ones.
+    moment: Option<Time>,
 }
 
 impl FairShare {
@@ -52,13 +56,33 @@ impl FairShare {
 
     fn charge(&mut self, owner: Owner, weight: f64, from: Time, until: Time, half_life: Span) {
         let half_life = half_life.as_secs_f64().max(1.0);
+        // Either may be predicted, and by whatever was declared.
+        let first = from.min(until);
+        let mut moment = *self.moment.get_or_insert(first);
+        let step = Span::from_secs_f64(MOVE_AFTER * half_life);
+        // After so many steps nothing is left of any amount, and the rest is one step.
+        for _ in 0..STEPS_MAX {
+            if moment.after(step) >= first || step.0 == 0 {
+                break;
+            }
+            moment = moment.after(step);
+            for used in self.used.values_mut() {
+                *used *= (-MOVE_AFTER).exp2();
+            }
+        }
+        if moment.after(step) < first {
+            moment = first;
+            self.used.clear();
+        }
+        self.moment = Some(moment);
         let age = |at: Time| {
             // Before the common moment where a journal is replayed graph after graph.
-            let after = at.since(self.moment).as_secs_f64();
-            let before = self.moment.since(at).as_secs_f64();
+            let after = at.since(moment).as_secs_f64();
+            let before = moment.since(at).as_secs_f64();
             (after - before) / half_life
         };
-        let (from, until) = (age(from), age(until).min(MOVE_AFTER * 4.0));
+        let most = age(first).max(0.0) + MOVE_AFTER * 4.0;
+        let (from, until) = (age(from).min(most), age(until).min(most));
         // The integral of 2^t over the time of use; over a short one, the value in its middle.
         let integral = if (until - from).abs() < 1e-3 {
             f64::midpoint(from, until).exp2() * (until - from)
@@ -68,12 +92,6 @@ impl FairShare {
         let amount = weight * integral * half_life;
         let used = self.used.entry(owner).or_insert(0.0);
         *used = (*used + amount).max(0.0);
-        if from > MOVE_AFTER {
-            self.moment = self.moment.after(Span::from_secs_f64(MOVE_AFTER * half_life));
-            for used in self.used.values_mut() {
-                *used *= (-MOVE_AFTER).exp2();
-            }
-        }
         if self.used.len() > USERS_MAX
             && let Some(least) = self.used.iter().min_by(|a, b| a.1.total_cmp(b.1)).map(|(least, _)| *least)
         {
@@ -91,4 +109,40 @@ fn weight(held: &Placement, gpu: f64) -> f64 {
     let gpus: f64 = held.gpus.iter().map(|grant| f64::from(grant.share.0) / 1000.0).sum();
     // What holds no core at all still takes a turn.
     (f64::from(held.cpus.0) / 1000.0 + gpu * gpus).max(0.01)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dunnage_model::{Basis, NodeId};
+
+    #[test]
+    fn use_counts_alike_however_late_it_is() {
+        let held = Placement {
+            variant: 0,
+            node: NodeId::LOCAL,
+            cpus: dunnage_model::MilliCores::cores(1),
+            memory: dunnage_model::Bytes::ZERO,
+            memory_limit: None,
+            gpus: Vec::new(),
+            custom: Vec::new(),
+            predicted: Some(Span::secs(60)),
+            basis: Basis::None,
+        };
+        let day = Span::secs(24 * 3600);
+        for days in [0, 100, 300, 5000, 100_000] {
+            // A scheduler that was started anew, and one that has run all the time.
+            let late = Time::ZERO.after(Span::secs(days * 24 * 3600));
+            let (mut fresh, mut old) = (FairShare::default(), FairShare::default());
+            old.placed(Owner(3), Time::ZERO, &held, day, 16.0);
+            for fair in [&mut fresh, &mut old] {
+                fair.placed(Owner(1), late, &held, day, 16.0);
+                fair.placed(Owner(2), late, &held, day, 16.0);
+                fair.placed(Owner(2), late, &held, day, 16.0);
+                assert!(fair.used(Owner(1)) > 0.0, "{days} days");
+                assert!(fair.used(Owner(2)) > 1.9 * fair.used(Owner(1)), "{days} days");
+                assert!(fair.used(Owner(3)) <= fair.used(Owner(1)) * 1.001, "{days} days");
+            }
+        }
+    }
 }

@@ -7,8 +7,12 @@
 //!   (Lifka 1995), and others overtake it only where that does not move its start. How soon depends on its
 //!   part of the machine, see [`Policy::patience`]: one that needs all of it never finds all of it free by
 //!   itself, one that needs an eighth soon does;
-//! - a task whose graph has waited longer than the [`Guard`] allows goes before all others, whatever its
-//!   priority, owner or size, first come first served. What it waits for after that is at most what runs.
+//! - a task that has waited longer than the [`Guard`] allows, with nothing of its graph started that asks for
+//!   the same, goes before all others, whatever its priority, owner or size, first come first served. What
+//!   was promised to another by then is kept; beyond that it waits for what runs at most.
+//!
+//! There is one reservation at a time. It stays with its task until that starts: after each release its task
+//! is looked at before others, unless one of a higher priority is there, and its room is kept again.
 //!
 //! Order by size suffers little from wrong sizes; a reservation for everybody at once costs more than it
 //! brings when times are known with a factor of e (measured on the public traces of Gavel and Tiresias:
@@ -40,7 +44,8 @@ pub struct Policy {
     pub skips: bool,
     /// The first that does not fit gets a reservation once it has waited for this times its own predicted
     /// length, times the cube of how often its request goes into the machine; `None` for never. Without a
-    /// prediction of its length it gets none.
+    /// prediction of its length it gets none. Where several users have work in the queue it gets one at once,
+    /// whatever is known of it: among users a turn is a turn.
     pub patience: Option<f64>,
     /// What bounds starvation.
     pub guard: Option<Guard>,
@@ -52,7 +57,7 @@ pub struct Policy {
     pub replans: bool,
 }
 
-/// When a task goes before all others: once its graph has waited for `least`, `means` times the mean length
+/// When a task goes before all others: once it has waited for `least`, `means` times the mean length
 /// of an attempt, and `backlog` times as long as the machine needed at worst to work off all that waited. The
 /// last is about what anybody would have waited under first come, first served.
 #[derive(Clone, Copy, PartialEq, Debug)]

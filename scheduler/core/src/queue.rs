@@ -59,6 +59,9 @@ pub(crate) struct ClassKey {
     pub(crate) is_aware: bool,
 }
 
+/// The place of a class among all by since when its oldest graph waits.
+pub(crate) type Age = (Time, u32);
+
 /// A class by its slot, with the number of its use: slots are used again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct ClassId {
@@ -247,23 +250,25 @@ impl Queue {
     }
 
     /// The head of the class whose oldest graph has waited longest, if it waits since before a time, given
-    /// since when a graph waits.
+    /// since when a task waits; of those behind a place in that order, which is given with the head.
     pub(crate) fn oldest(
         &mut self,
+        behind: Option<Age>,
         before: Time,
-        waits_since: impl Fn(GraphId) -> Time,
-    ) -> Option<(QueueKey, ClassId)> {
+        waits_since: impl Fn(TaskId) -> Time,
+    ) -> Option<(Age, QueueKey, ClassId)> {
+        let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
         loop {
-            let (since, slot) = *self.ages.first()?;
+            let (since, slot) = *self.ages.range((from, Bound::Unbounded)).next()?;
             // What is kept is never later than what is true, so the first that is true is the oldest.
             if since >= before {
                 return None;
             }
             let class = &mut self.classes[slot as usize];
             let head = *class.tasks.first()?;
-            let truly = waits_since(head.graph).max(since);
+            let truly = waits_since(head.task()).max(since);
             if truly == since {
-                return Some((head, ClassId { slot, used: class.used }));
+                return Some(((since, slot), head, ClassId { slot, used: class.used }));
             }
             class.since = truly;
             self.ages.remove(&(since, slot));
@@ -341,6 +346,11 @@ impl Queue {
             any |= !next.is_empty();
         }
         any
+    }
+
+    /// Whether a look at the blocked classes is not over.
+    pub(crate) fn has_more(&self) -> bool {
+        self.lanes.values().any(|lane| lane.cursor.is_some())
     }
 
     /// Whether a task is in it.
@@ -440,11 +450,13 @@ mod tests {
         queue.insert(a, key(1, 0.0, 0));
         queue.insert(a, key(3, 0.0, 0));
         queue.insert(b, key(2, 0.0, 0));
-        let since = |graph: GraphId| Time([0, 50, 20, 10][graph.0 as usize]);
-        assert_eq!(queue.oldest(Time(100), since).unwrap().0.graph.0, 2);
-        assert!(queue.oldest(Time(20), since).is_none(), "not yet");
+        let since = |task: TaskId| Time([0, 50, 20, 10][task.graph.0 as usize]);
+        let (age, first, _) = queue.oldest(None, Time(100), since).unwrap();
+        assert_eq!(first.graph.0, 2);
+        assert_eq!(queue.oldest(Some(age), Time(100), since).unwrap().1.graph.0, 1);
+        assert!(queue.oldest(None, Time(20), since).is_none(), "not yet");
         queue.remove(a, key(1, 0.0, 0));
-        assert_eq!(queue.oldest(Time(100), since).unwrap().0.graph.0, 3);
+        assert_eq!(queue.oldest(None, Time(100), since).unwrap().1.graph.0, 3);
         queue.audit().unwrap();
     }
 

@@ -90,6 +90,16 @@ impl Scheduler {
         }
     }
 
+    /// The same with the next event.
+    pub(crate) fn replan_soon(&mut self, id: GraphId) {
+        let now = self.now;
+        let Some(run) = self.graphs.get_mut(&id) else { return };
+        if run.replan.due.is_none() {
+            run.replan.due = Some(now);
+            self.timers.set(now, Timer::ReplanDue(id));
+        }
+    }
+
     /// Asks for a new plan of what has not started, now or when it may be asked for. The one in force stays
     /// until the new one comes.
     pub(crate) fn want_newer_plan(&mut self, id: GraphId, out: &mut Vec<Decision>) {

@@ -13,10 +13,34 @@ use crate::ledger::Ledger;
 use crate::queue::{ClassId, QueueKey};
 use crate::scheduler::Scheduler;
 use crate::strategy::Proposal;
-use dunnage_model::{DeviceId, GraphId, Placement, Request, Span, TaskId, TaskState, Time};
+use dunnage_model::{DeviceId, GraphId, Placement, PlannedPlace, Request, Span, TaskId, TaskState, Time};
 
 /// What a running attempt of unknown length is expected to need yet, where nothing at all is known.
 const UNKNOWN_SECONDS: f64 = 60.0;
+
+/// For so many it is tried for one event, beside those that would not fit on an empty machine.
+const TRIES_MAX: u32 = 3;
+
+/// For whom room is kept: its place, its class, and whether it starves.
+pub(crate) type Kept = (QueueKey, ClassId, bool);
+
+/// What one look at the queue has done.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    /// For whom room was kept before it.
+    pub(crate) kept: Option<Kept>,
+    /// How many offers were made.
+    pub(crate) offers: usize,
+    tries: u32,
+    /// The machine as if everybody had ended.
+    emptied: Option<Ledger>,
+}
+
+impl Turn {
+    pub(crate) const fn new() -> Self {
+        Self { kept: None, offers: 0, tries: TRIES_MAX, emptied: None }
+    }
+}
 
 /// What is kept for a task.
 #[derive(Debug)]
@@ -54,14 +78,21 @@ impl Reservation {
 }
 
 impl Scheduler {
-    /// Keeps room for a task that does not fit now. `false` where it would not fit if everybody had ended
-    /// either: a device may be lost, and nobody is to wait for that.
-    pub(crate) fn reserve_for(&mut self, key: QueueKey, class: ClassId, is_strict: bool) -> bool {
+    /// Keeps room for a task that does not fit now, or not where its plan wants it. `false` where it would not
+    /// fit if everybody had ended either: a device may be lost, and nobody is to wait for that. Also once too
+    /// many were tried for one event.
+    pub(crate) fn reserve_for(
+        &mut self,
+        (key, class, is_strict): Kept,
+        wanted: Option<PlannedPlace>,
+        turn: &mut Turn,
+    ) -> bool {
         let id = key.task();
         let Some(run) = self.graphs.get(&id.graph) else { return false };
         let pinned = run.graph.function(id.index).extras.as_ref().and_then(|extras| extras.node.as_deref());
         let requests: Vec<(Request, dunnage_model::NodeId)> = (0
             ..run.graph.function(id.index).variants.len() as u8)
+            .filter(|variant| wanted.is_none_or(|place| place.variant == *variant))
             .flat_map(|variant| {
                 self.ledger
                     .nodes()
@@ -70,6 +101,31 @@ impl Scheduler {
             })
             .map(|(variant, node)| (self.request_on(run, id.index, variant, node), node))
             .collect();
+        let place = |ledger: &Ledger, freed: &[DeviceId]| {
+            requests.iter().find_map(|(request, node)| {
+                let Some(wanted) = wanted.map(|place| place.device) else {
+                    return ledger.pick_last(request, *node, freed);
+                };
+                let last: Vec<DeviceId> = freed.iter().copied().chain([wanted]).collect();
+                ledger.pick_last(request, *node, &last).filter(|held| {
+                    held.main_device() == wanted || held.gpus.iter().any(|grant| grant.device == wanted)
+                })
+            })
+        };
+        if turn.tries == 0 {
+            return false;
+        }
+        let emptied = turn.emptied.get_or_insert_with(|| {
+            let mut emptied = self.ledger.without_holders();
+            for (attempt, held) in self.ledger.holdings() {
+                emptied.give_back(&self.ledger.held_or_used(*attempt, held));
+            }
+            emptied
+        });
+        if place(emptied, &[]).is_none() {
+            return false;
+        }
+        turn.tries -= 1;
         let mut ends: Vec<(Time, Placement)> = self
             .ledger
             .holdings()
@@ -84,12 +140,10 @@ impl Scheduler {
         for (at, held) in ends {
             beside.give_back(&held);
             freed.extend(held.gpus.iter().map(|grant| grant.device));
-            for (request, node) in &requests {
-                let Some(kept) = beside.pick_last(request, *node, &freed) else { continue };
-                beside.take(&kept);
-                self.reservation = Some(Reservation { key, class, is_strict, at, beside });
-                return true;
-            }
+            let Some(kept) = place(&beside, &freed) else { continue };
+            beside.take(&kept);
+            self.reservation = Some(Reservation { key, class, is_strict, at, beside });
+            return true;
         }
         false
     }

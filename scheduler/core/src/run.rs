@@ -71,16 +71,15 @@ pub struct GraphRun {
     admitted: Option<QueueKey>,
     /// How many wait after a failure.
     backing_off: u32,
-    /// How many are ready.
-    ready: u32,
     /// What it is predicted to need.
     pub(crate) size: Size,
     /// The same as it stands in the keys of the queue.
     pub(crate) size_key: u64,
     /// How much of its predicted work is not done.
     pub(crate) work_left: f64,
-    /// Since when it has waited for anything of it to start.
-    pub(crate) waits_since: Time,
+    /// For each request of its tasks how many that ask for it first are ready, and since when none of those
+    /// has started.
+    waits: BTreeMap<u32, (u32, Time)>,
     /// Of the making of its plans.
     pub(crate) replan: Replan,
     /// For each task how many that wait for it directly have not ended.
@@ -215,11 +214,10 @@ impl GraphRun {
             parked: BTreeMap::new(),
             admitted: None,
             backing_off: 0,
-            ready: 0,
             size: Size::default(),
             size_key: 0,
             work_left: 0.0,
-            waits_since: at,
+            waits: BTreeMap::new(),
             replan: Replan::default(),
             open_readers: Vec::new(),
             group_open_readers: Vec::new(),
@@ -337,11 +335,44 @@ impl GraphRun {
     }
 
     pub(crate) fn make_ready(&mut self, task: u32, parts: &mut Parts<'_>) {
-        if self.ready == 0 {
-            self.waits_since = parts.now;
+        let wait = self.waits.entry(self.first_request(task)).or_insert((0, parts.now));
+        if wait.0 == 0 {
+            wait.1 = parts.now;
         }
         self.set_state(task, TaskState::Ready);
         self.enqueue(task, parts);
+    }
+
+    /// What its tasks are told apart by for how long they wait: what the first variant asks for.
+    fn first_request(&self, task: u32) -> u32 {
+        self.graph.function(task).variants.first().map_or(0, |variant| variant.request)
+    }
+
+    /// Takes a new prediction of what it needs. Nothing of it may be in the queue: its keys change.
+    pub(crate) fn set_size(&mut self, size: Size, key: u64) {
+        self.size = size;
+        if self.size_key != key {
+            self.size_key = key;
+            self.classes.clear();
+        }
+    }
+
+    /// Since when a task has waited for anything of its graph to start that asks for the same.
+    pub(crate) fn waits_since(&self, task: u32) -> Time {
+        self.waits.get(&self.first_request(task)).map_or(self.submitted_at, |(_, since)| *since)
+    }
+
+    /// One has started: those that ask for the same wait from now on.
+    pub(crate) fn waits_anew(&mut self, task: u32, now: Time) {
+        let request = self.first_request(task);
+        self.waits.entry(request).or_insert((0, now)).1 = now;
+    }
+
+    /// All of it waits from now on.
+    pub(crate) fn waits_all_anew(&mut self, now: Time) {
+        for (_, since) in self.waits.values_mut() {
+            *since = now;
+        }
     }
 
     fn may_start(&self) -> bool {
@@ -534,11 +565,15 @@ impl GraphRun {
         *counter(&mut self.counts, &state) += 1;
         let is = matches!(state, TaskState::Running(_));
         self.backing_off += u32::from(matches!(state, TaskState::BackingOff { .. }));
-        self.ready += u32::from(state == TaskState::Ready);
+        let is_ready = state == TaskState::Ready;
         let old = std::mem::replace(&mut self.slots[task as usize].state, state);
         *counter(&mut self.counts, &old) -= 1;
         self.backing_off -= u32::from(matches!(old, TaskState::BackingOff { .. }));
-        self.ready -= u32::from(old == TaskState::Ready);
+        if is_ready != (old == TaskState::Ready)
+            && let Some((ready, _)) = self.waits.get_mut(&self.first_request(task))
+        {
+            *ready = if is_ready { *ready + 1 } else { ready.saturating_sub(1) };
+        }
         let was = matches!(old, TaskState::Running(_));
         if was != is && self.graph.function(task).max_parallel.is_some() {
             let running = self.running_of.entry(self.graph.function_index(task)).or_insert(0);
@@ -873,6 +908,7 @@ impl GraphRun {
             depth: Vec::new(),
             running_of: BTreeMap::new(),
             parked: BTreeMap::new(),
+            waits: BTreeMap::new(),
             open_readers: Vec::new(),
             group_open_readers: Vec::new(),
             classes: BTreeMap::new(),

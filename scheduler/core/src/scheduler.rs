@@ -33,6 +33,10 @@ pub struct Scheduler {
     pub(crate) reservation: Option<Reservation>,
     /// Counts the reservations that were given up: what they blocked is looked at again.
     pub(crate) given_up: u64,
+    /// Where the last round among those that starve and cannot be helped has ended.
+    pub(crate) helped: Option<crate::queue::Age>,
+    /// When a look at the queue that was cut short goes on.
+    pub(crate) looks_on_at: Option<Time>,
     /// Graphs set aside because of an impossible state, with the story.
     pub(crate) quarantined: Vec<(GraphId, String)>,
 }
@@ -66,6 +70,8 @@ impl Scheduler {
             load: Load::default(),
             reservation: None,
             given_up: 0,
+            helped: None,
+            looks_on_at: None,
             quarantined: Vec::new(),
         }
     }
@@ -109,6 +115,19 @@ impl Scheduler {
         self.catch_up(at, &mut dropped);
         self.apply(event, &mut dropped);
         self.estimates.set_replaying(false);
+    }
+
+    /// Takes in facts of a graph that was forgotten after its end: what it did was counted when it happened, in
+    /// totals, in the load, and in what its owner has used.
+    pub fn replay_counted<T>(&mut self, replay: impl FnOnce(&mut Self) -> T) -> T {
+        let now = self.now;
+        let fair = std::mem::take(&mut self.fair);
+        let load = std::mem::take(&mut self.load);
+        let totals = std::mem::take(&mut self.totals);
+        let replayed = replay(self);
+        (self.fair, self.load, self.totals) = (fair, load, totals);
+        self.now = now;
+        replayed
     }
 
     fn catch_up(&mut self, at: Time, out: &mut Vec<Decision>) {
@@ -205,6 +224,7 @@ impl Scheduler {
             }
             Timer::Overrun(attempt) => self.overran(attempt, out),
             Timer::ReplanDue(id) => self.replan_due(at, id, out),
+            Timer::LookOn => self.looks_on_at = None,
             Timer::PlanOverdue(id, revision) => {
                 let Some((run, mut parts)) = self.run_and_parts(id, out) else { return };
                 if run.is_planning() && run.revision == revision {
@@ -318,8 +338,15 @@ impl Scheduler {
     }
 
     /// Takes a GPU out of service, or puts it back. What runs there goes on.
+    ///
+    /// Plans that rest on it are asked for anew when the next event is handled, which is to follow.
     pub fn set_drained(&mut self, device: dunnage_model::DeviceId, drained: bool) {
         self.ledger.set_drained(device, drained);
+        let planned: Vec<GraphId> =
+            self.graphs.values().filter(|run| run.plan().is_some()).map(|run| run.id).collect();
+        for id in planned {
+            self.replan_soon(id);
+        }
     }
 
     /// Notes that somebody else uses a GPU, or does so no more.

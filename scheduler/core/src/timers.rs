@@ -19,6 +19,8 @@ pub(crate) enum Timer {
     Overrun(AttemptId),
     /// A graph's plan may be made again.
     ReplanDue(GraphId),
+    /// A look at the queue that was cut short goes on.
+    LookOn,
 }
 
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@
 
 use dunnage_core::Ledger;
 use dunnage_kernels as kernels;
-use dunnage_model::{Arg, Code, Graph, GraphSpec, Limits, OutputKind, OutputSpec, Problem, nearest};
+use dunnage_model::{Arg, Code, Graph, GraphSpec, Limits, OutputKind, OutputSpec, Owner, Problem, nearest};
 use dunnage_strategies::registry;
 
 /// Why a graph is not accepted.
@@ -83,6 +83,19 @@ pub(crate) fn check_machine(graph: &Graph, ledger: &Ledger) -> Result<(), Reject
     if problems.is_empty() { Ok(()) } else { Err(Rejected::Refused(problems)) }
 }
 
+/// Whether who submits may ask for this priority. Above 0 it goes before the work of all others, so as with
+/// `nice` that is for root, and for whom the daemon runs as.
+pub(crate) fn check_priority(graph: &Graph, by: Owner, ours: Owner) -> Result<(), Rejected> {
+    let priority = graph.settings.priority;
+    if priority <= 0 || by == Owner(0) || by == ours {
+        return Ok(());
+    }
+    let problem = Problem::new("graph.priority", "only root and the daemon's own user may go above 0")
+        .value(priority.to_string())
+        .hint("write 0 or less, or leave `priority` out: users take turns by what they have used");
+    Err(Rejected::Refused(vec![problem]))
+}
+
 /// What a kernel makes when its outputs were not written down.
 fn usual_outputs(kernel: &str) -> Vec<OutputSpec> {
     let Some(kernel) = kernels::find(kernel) else { return Vec::new() };
@@ -157,5 +170,27 @@ pub(crate) fn kernel_kind(kind: OutputKind) -> kernels::OutputKind {
         OutputKind::Dir => kernels::OutputKind::Dir,
         OutputKind::Npy => kernels::OutputKind::Npy,
         OutputKind::Json => kernels::OutputKind::Json,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_some_go_before_all_others() {
+        let graph = |priority| {
+            let mut spec = GraphSpec { priority, ..GraphSpec::default() };
+            spec.functions.push(dunnage_model::FunctionSpec {
+                id: "f".to_owned(),
+                code: Code::Command(vec!["true".to_owned()]),
+                ..dunnage_model::FunctionSpec::default()
+            });
+            Graph::build(spec, &Limits::default()).expect("it is right")
+        };
+        let may = |priority, by| check_priority(&graph(priority), Owner(by), Owner(7)).is_ok();
+        assert!(may(5, 0) && may(5, 7) && may(0, 8) && may(-5, 8));
+        let refused = check_priority(&graph(5), Owner(8), Owner(7));
+        assert!(matches!(refused, Err(Rejected::Refused(problems)) if problems.len() == 1));
     }
 }

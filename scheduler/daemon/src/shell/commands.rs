@@ -3,7 +3,7 @@
 use super::owner::Shell;
 use super::queries::{no_function, no_graph};
 use super::{Command, Meta, NewGraph, Refused, Reply, views};
-use crate::accept::{Rejected, check_machine};
+use crate::accept::{Rejected, check_machine, check_priority};
 use dunnage_exec::EnvBase;
 use dunnage_model::{Event, Graph, GraphId, Owner, Submission};
 use dunnage_store::{GraphRow, Write};
@@ -167,7 +167,10 @@ impl Shell {
             return;
         }
         if let Err(Rejected::Refused(problems) | Rejected::Invalid(problems)) =
-            check_machine(&new.graph, self.core.ledger())
+            check_machine(&new.graph, self.core.ledger()).and_then(|()| {
+                let ours = Owner(rustix::process::geteuid().as_raw());
+                check_priority(&new.graph, new.owner, ours)
+            })
         {
             drop(reply.send(Err(Refused::Impossible(problems))));
             return;

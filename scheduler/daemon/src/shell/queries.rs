@@ -63,7 +63,6 @@ impl Shell {
 
     /// Brings an ended graph that was put away back among the living.
     pub(super) fn reload(&mut self, id: GraphId) -> Result<(), Refused> {
-        // Replaying sets the core's time back; the next event sets it right again.
         if self.core.graph(id).is_some() {
             return Ok(());
         }
@@ -71,7 +70,9 @@ impl Shell {
         let (row, _) = self.history.graph(id).map_err(broken)?.ok_or_else(|| no_graph(id))?;
         let facts = self.history.facts_of(id, 0).map_err(broken)?;
         let meta = self.meta(&row)?;
-        super::recovery::replay(&mut self.core, row, &facts).map_err(Refused::Conflict)?;
+        self.core
+            .replay_counted(|core| super::recovery::replay(core, row, &facts))
+            .map_err(Refused::Conflict)?;
         self.metas.insert(id, meta);
         self.ended.push_back(id);
         Ok(())
