@@ -282,7 +282,11 @@ mod tests {
 
     #[test]
     fn users_have_histories_of_their_own() {
-        let of = |history| function(&Graph { history, ..graph("g", vec![command("train", &["train"])]) }, 0);
+        let of = |history| {
+            let mut graph = graph("g", vec![command("train", &["train"])]);
+            graph.history = history;
+            function(&graph, 0)
+        };
         assert!(of(0) != of(1001) && of(1001) != of(1002));
         assert_eq!(of(1001), of(1001));
     }
