@@ -73,7 +73,8 @@ impl Front {
         } else {
             accept::build(spec, &limits)
         };
-        let graph = graph.map_err(NotAccepted::Rejected)?;
+        let mut graph = graph.map_err(NotAccepted::Rejected)?;
+        graph.history = accept::history_of(owner);
         let missing = crate::shell::missing_inputs(&graph, &dir);
         if !missing.is_empty() {
             let problems = missing

@@ -7,8 +7,13 @@
 //! same first words share theirs; where they behave differently, the buckets of input size and of declared
 //! work tell them apart, or the spread of the band tells that they are not.
 //!
-//! Hashes are our own and fixed, since they are kept on disk. They are no defence: who may submit may
-//! mislead the estimates of his own functions, and an estimate is never more than an expectation.
+//! Where a daemon serves several users, each has a history of his own (`Graph::history`), so that nobody's
+//! runs mislead another's. The folder of a graph file does not count: what is generated into a new folder each
+//! time keeps its history, and of two projects that run `python3 train.py` in families of the same name the
+//! runs are taken together, so such families are better named apart.
+//!
+//! Hashes are our own and fixed, since they are kept on disk. They are no defence: who finds two texts with
+//! the same hash may mislead an estimate, and an estimate is never more than an expectation.
 
 use dunnage_model::{Arg, Code, DeviceKind, Graph, HistoryKey, Literal};
 
@@ -38,6 +43,9 @@ pub(crate) fn text(text: &str) -> u64 {
 /// The hash of what a task runs and of its family.
 pub(crate) fn function(graph: &Graph, task: u32) -> u64 {
     let mut hash = Hash::new();
+    if graph.history != 0 {
+        hash.word(graph.history);
+    }
     hash.text(graph.family(task));
     match &graph.function(task).code {
         Code::Command(words) => {
@@ -270,6 +278,17 @@ mod tests {
         assert_ne!(of(&words), of(&["python3", "test.py", "{id}"]));
         assert_ne!(of(&["ab", "c"]), of(&["a", "bc"]));
         assert_eq!(label(&a, 0), "train: python3 train.py");
+    }
+
+    #[test]
+    fn users_have_histories_of_their_own() {
+        let of = |history| {
+            let mut graph = graph("g", vec![command("train", &["train"])]);
+            graph.history = history;
+            function(&graph, 0)
+        };
+        assert!(of(0) != of(1001) && of(1001) != of(1002));
+        assert_eq!(of(1001), of(1001));
     }
 
     #[test]

@@ -43,9 +43,11 @@ pub(crate) fn graph_of(row: &GraphRow) -> Result<Graph, String> {
     let mut spec = decoded.spec;
     // The name may come from the file's name, which is not part of its text.
     spec.name = Some(row.name.clone());
-    accept::build(spec, &limits).map_err(|rejected| match rejected {
+    let mut graph = accept::build(spec, &limits).map_err(|rejected| match rejected {
         accept::Rejected::Invalid(problems) | accept::Rejected::Refused(problems) => told(problems),
-    })
+    })?;
+    graph.history = accept::history_of(row.owner);
+    Ok(graph)
 }
 
 /// Replays a graph's facts into a scheduler.

@@ -206,6 +206,7 @@ impl Builder {
         }
         Ok(Graph {
             name: self.spec.name.unwrap_or_else(|| "graph".to_owned()),
+            history: 0,
             settings: Settings {
                 strategy: self.spec.strategy.unwrap_or_else(|| "auto".to_owned()),
                 order: self.spec.order,

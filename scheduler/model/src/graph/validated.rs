@@ -17,6 +17,9 @@ pub struct Graph {
     pub name: String,
     /// What was said of the whole graph.
     pub settings: Settings,
+    /// Whose earlier runs tell what its functions take: graphs with different numbers share no history. 0
+    /// where there is one user alone.
+    pub history: u64,
     /// The user's files by name.
     pub inputs: BTreeMap<String, String>,
     pub(crate) functions: Vec<Function>,
