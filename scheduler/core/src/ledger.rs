@@ -630,6 +630,8 @@ impl Ledger {
         let mut nodes = self.nodes.clone();
         for node in nodes.values_mut() {
             node.memory_free -= std::mem::take(&mut node.memory_beyond);
+            // In the end it would be left alone there, and then others do not stand in its way.
+            node.overlooks_others = true;
             for gpu in &mut node.gpus {
                 gpu.memory_held += std::mem::take(&mut gpu.memory_beyond);
             }

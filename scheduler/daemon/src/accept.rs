@@ -10,7 +10,7 @@ use dunnage_strategies::registry;
 
 /// Whose history a graph of this owner uses: a daemon that runs tasks of several users keeps theirs apart;
 /// its own user's is that of local runs.
-pub(crate) fn history_of(owner: dunnage_model::Owner) -> u64 {
+pub(crate) fn history_of(owner: Owner) -> u64 {
     let me = rustix::process::geteuid();
     if me.is_root() && owner.0 != me.as_raw() { u64::from(owner.0) } else { 0 }
 }
