@@ -61,7 +61,7 @@ pub(crate) async fn status(
 
 pub(crate) async fn wait(context: &Context, id: &str) -> Result<i32, Failure> {
     let mut link = crate::link::Link::Remote(context.client().await?);
-    if super::run::watch(context, &mut link, id, false).await? {
+    if super::run::watch(context, &mut link, id, false, super::run::Interrupts::new()?).await? {
         return Ok(INTERRUPTED);
     }
     let doc = link.status(id).await?;

@@ -54,8 +54,10 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<i32, Failure
         match Client::connect(&context.config.socket).await {
             Ok(client) => {
                 let mut link = Link::Remote(client);
+                // Before anything is begun that a Ctrl-C is to end.
+                let signals = Interrupts::new()?;
                 let id = link.submit(out).await?;
-                return finish(context, link, &id, attached, args.trace.as_deref()).await;
+                return finish(context, link, &id, attached, args.trace.as_deref(), signals).await;
             }
             Err(failure) if failure.code == REFUSED => return Err(failure),
             Err(_) => {}
@@ -224,9 +226,11 @@ async fn local(
     let inputs = embedded.front.inputs.clone();
     out.id = Some(number);
     let mut link = Link::Local(Box::new(embedded.front));
-    let submitted = link.submit(out).await;
-    let result = match submitted {
-        Ok(id) => finish(context, link, &id, attached, trace).await,
+    let result = match Interrupts::new() {
+        Ok(signals) => match link.submit(out).await {
+            Ok(id) => finish(context, link, &id, attached, trace, signals).await,
+            Err(failure) => Err(failure),
+        },
         Err(failure) => Err(failure),
     };
     close(inputs, embedded.task, &embedded.rundir, dir).await;
@@ -277,7 +281,7 @@ async fn resume(context: &Context, number: u64, trace: Option<&Path>) -> Result<
                 let id = dunnage_model::GraphId(number);
                 front.ask(|reply| crate::shell::Command::Retry { id, function: None, by, reply }).await?;
             }
-            finish(context, link, &id, false, trace).await
+            finish(context, link, &id, false, trace, Interrupts::new()?).await
         }
         Err(failure) => Err(failure),
     };
@@ -292,11 +296,12 @@ async fn finish(
     id: &str,
     attached: bool,
     trace: Option<&Path>,
+    signals: Interrupts,
 ) -> Result<i32, Failure> {
     let interrupted = if attached {
-        attach(context, &mut link, id).await?
+        attach(context, &mut link, id, signals).await?
     } else {
-        watch(context, &mut link, id, true).await?
+        watch(context, &mut link, id, true, signals).await?
     };
     let doc = link.status(id).await?;
     if let Some(path) = trace {
@@ -351,7 +356,12 @@ fn note_input() {
 }
 
 /// Passes on what the command writes until it has ended. Returns whether it was interrupted.
-async fn attach(context: &Context, link: &mut Link, id: &str) -> Result<bool, Failure> {
+async fn attach(
+    context: &Context,
+    link: &mut Link,
+    id: &str,
+    mut signals: Interrupts,
+) -> Result<bool, Failure> {
     let json = context.common.json;
     note_input();
     let mut waiter = second(link, &context.config.socket).await?;
@@ -388,7 +398,6 @@ async fn attach(context: &Context, link: &mut Link, id: &str) -> Result<bool, Fa
         }
     };
     let wait = waiter.wait(id);
-    let mut signals = Interrupts::new()?;
     tokio::pin!(follow, wait);
     let mut interrupted = false;
     let mut followed = false;
@@ -429,13 +438,18 @@ async fn second(link: &Link, socket: &Path) -> Result<Link, Failure> {
 
 /// Shows progress until a graph has ended. Returns whether it was interrupted. Who `owns` the graph, having
 /// begun it in the foreground, cancels it with an interrupt and waits for its end; who only waits, leaves.
-pub(crate) async fn watch(context: &Context, link: &mut Link, id: &str, owns: bool) -> Result<bool, Failure> {
+pub(crate) async fn watch(
+    context: &Context,
+    link: &mut Link,
+    id: &str,
+    owns: bool,
+    mut signals: Interrupts,
+) -> Result<bool, Failure> {
     let socket = &context.config.socket;
     let interactive = std::io::stderr().is_terminal() && !context.common.json;
     let mut waiter = second(link, socket).await?;
     let wait = waiter.wait(id);
     tokio::pin!(wait);
-    let mut signals = Interrupts::new()?;
     let mut progress = Progress::new(context.style_of(std::io::stderr().is_terminal()), interactive);
     let mut tick = tokio::time::interval(Duration::from_millis(if interactive { 100 } else { 1000 }));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -490,14 +504,14 @@ fn state_of(doc: ProgressDoc) -> ProgressState {
 }
 
 /// Ctrl-C and its like.
-struct Interrupts {
+pub(crate) struct Interrupts {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     hangup: tokio::signal::unix::Signal,
 }
 
 impl Interrupts {
-    fn new() -> Result<Self, Failure> {
+    pub(crate) fn new() -> Result<Self, Failure> {
         let failed =
             |error: std::io::Error| Failure::new(FAILED, format!("cannot listen for signals: {error}"));
         Ok(Self {

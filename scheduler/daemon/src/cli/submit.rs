@@ -19,7 +19,7 @@ pub(crate) async fn submit(context: &Context, args: SubmitArgs) -> Result<i32, F
         context.print(&doc, |_| if args.parsable { id.clone() } else { format!("submitted graph {id}") });
         return Ok(DONE);
     }
-    if run::watch(context, &mut link, &id, false).await? {
+    if run::watch(context, &mut link, &id, false, run::Interrupts::new()?).await? {
         // The id is what goes on without us.
         context.print(&SubmittedDoc { id: id.clone() }, |_| format!("graph {id} goes on"));
         return Ok(INTERRUPTED);
