@@ -142,7 +142,7 @@ pub struct ReplayRow {
     pub to_sjf: f64,
     /// By what share its mean completion time is above that of the best row with the true times.
     pub regret: f64,
-    /// How it went, in [`MOMENTS`] equal parts of the makespan.
+    /// How it went, in equal parts of the makespan.
     pub moments: Vec<Moment>,
 }
 

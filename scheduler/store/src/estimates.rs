@@ -220,7 +220,7 @@ impl EstimateStore {
     }
 
     /// Removes what is over the bounds, the least used first. It counts all rows: called at the start, at the
-    /// end, and after every [`PRUNE_EVERY`] rows that are added, so that a crash leaves little over.
+    /// end, and after every so many rows that are added, so that a crash leaves little over.
     ///
     /// # Errors
     ///

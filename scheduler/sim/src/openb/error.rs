@@ -34,9 +34,9 @@ pub enum PackError {
     NoDemand,
     /// No pod of the list would fit a node if it were empty. The first pod, by name.
     NothingFits(String),
-    /// The target is no number above 0, or above [`TARGET_MAX`](super::replay::TARGET_MAX).
+    /// The target is no number above 0, or above a bound.
     Target(f64),
-    /// Reaching the target would take more arrivals than [`ARRIVALS_MAX`](super::arrivals::ARRIVALS_MAX).
+    /// Reaching the target would take more than four million arrivals.
     TooManyArrivals,
 }
 

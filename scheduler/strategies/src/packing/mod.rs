@@ -2,7 +2,7 @@
 //!
 //! Scores are functions of what a node has free ([`Fill`]), what the task asks for ([`Shape`]) and what
 //! tasks typically ask for ([`Workload`]), one file for each policy beside this folder. The same functions
-//! serve [`Strategy::choose`](dunnage_core::Strategy::choose) on the ledger of a machine ([`online`]) and
+//! serve [`Strategy::choose`](dunnage_core::Strategy::choose) on the ledger of a machine (`online.rs`) and
 //! [`Index`], which keeps the scores of thousands of nodes up to date for replays.
 
 mod auto_fit;

@@ -28,7 +28,7 @@ const NOISE: f64 = 0.3;
 /// The same once the search begins anew.
 const NOISE_LATER: f64 = 1.0;
 /// Breeding takes so many schedules.
-const BREED: u64 = 5_000;
+const BREED: u64 = 2_500;
 /// After so many schedules a node the search begins anew, keeping the best.
 const EPOCH_A_NODE: u64 = 4_000;
 const WINDOWS: Windows =
