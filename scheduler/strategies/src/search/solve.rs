@@ -27,7 +27,7 @@ const POPULATION: usize = 60;
 const NOISE: f64 = 0.3;
 /// The same once the search begins anew.
 const NOISE_LATER: f64 = 1.0;
-/// Breeding takes so many schedules.
+/// Breeding takes so many schedules, twice.
 const BREED: u64 = 2_500;
 /// After so many schedules a node the search begins anew, keeping the best.
 const EPOCH_A_NODE: u64 = 4_000;
@@ -105,6 +105,11 @@ fn improve<P: Profile>(
     let mut noise = NOISE;
     loop {
         fill(&mut run, &mut population, &given, POPULATION, noise);
+        // Some instances are solved by breeding and others by windows: neither is to wait for long.
+        let until = run.schedules + BREED;
+        breed(&mut run, &mut population, until);
+        let until = run.schedules + 2 * BREED;
+        search(&mut run, &mut population, WINDOWS, until);
         let until = run.schedules + BREED;
         breed(&mut run, &mut population, until);
         let until = run.schedules + EPOCH_A_NODE * problem.nodes() as u64;
