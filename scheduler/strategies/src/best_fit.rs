@@ -6,9 +6,7 @@
 //! classical rules. Cost: constant for each option. Bad when a node runs out of cores before GPUs or the
 //! other way about: the sum does not see that what is left is useless.
 
-use crate::packing::online::Packer;
-use crate::packing::{CPU_MAX, Fill, GPU_MAX, Policy, Shape};
-use dunnage_core::{Candidate, Proposal, Rng, Strategy, View};
+use crate::packing::{CPU_MAX, Fill, GPU_MAX, Shape};
 
 /// From 0 to 100, more is better.
 pub(crate) fn score(fill: &Fill, shape: &Shape) -> i64 {
@@ -16,24 +14,4 @@ pub(crate) fn score(fill: &Fill, shape: &Shape) -> i64 {
     let gpu = (fill.gpu_free() - shape.gpu_milli()) as f64;
     let rest = 0.5 * cpu / CPU_MAX + 0.5 * gpu / GPU_MAX;
     (100.0 * (1.0 - rest)) as i64
-}
-
-/// See the module.
-#[derive(Debug, Default)]
-pub struct BestFit(Packer);
-
-impl Strategy for BestFit {
-    fn name(&self) -> &'static str {
-        "best-fit"
-    }
-
-    fn choose(
-        &mut self,
-        view: &View<'_>,
-        task: &Candidate<'_>,
-        options: &[Proposal],
-        _: &mut Rng,
-    ) -> Option<usize> {
-        self.0.choose(Policy::BestFit, view, task, options)
-    }
 }

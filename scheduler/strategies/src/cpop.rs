@@ -11,11 +11,9 @@
 
 use crate::planning::board::Board;
 use crate::planning::ranks::{MeanTransfer, depth_first, downward, upward};
-use crate::planning::table::Table;
+use crate::planning::table::{Table, Way};
 use crate::planning::{Instance, PlanOptions, Schedule, SchedulePlanner};
 use dunnage_core::Budget;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -40,44 +38,17 @@ impl SchedulePlanner for Cpop {
             is_critical[*node as usize] = true;
         }
 
-        let mut position = vec![0_u32; instance.nodes() as usize];
-        for (at, node) in topological.iter().enumerate() {
-            position[*node as usize] = at as u32;
-        }
-        // Priorities are not negative, so their bits sort as they do.
-        let key =
-            |node: u32| ((priority[node as usize] + 0.0).to_bits(), Reverse(position[node as usize]), node);
-        let mut missing: Vec<u32> =
-            (0..instance.nodes()).map(|node| instance.parents.row(node).len() as u32).collect();
-        let mut ready: BinaryHeap<_> =
-            (0..instance.nodes()).filter(|node| missing[*node as usize] == 0).map(key).collect();
         let mut board = Board::new(instance, &table);
-        let shortest = instance.kind_of.iter().map(|kind| table.least(*kind)).fold(f64::INFINITY, f64::min);
-        board.forget_shorter_than(shortest);
-        while let Some((.., node)) = ready.pop() {
-            if node >= instance.tasks() {
-                board.gather(node);
-            } else {
-                board.look(node);
+        board.put_by_priority(
+            &topological,
+            |node| priority[node as usize],
+            |board, node| {
                 let (ways, _) = table.modes(instance.kind_of[node as usize]);
                 let is_bound = is_critical[node as usize] && ways.iter().any(|way| way.device == device);
-                let fit =
-                    board.best_with(
-                        node,
-                        |_, way| {
-                            if is_bound && way.device != device { f64::INFINITY } else { 0.0 }
-                        },
-                    );
-                board.put(node, fit);
-            }
-            for edge in instance.children.row(node) {
-                let count = &mut missing[edge.node as usize];
-                *count -= 1;
-                if *count == 0 {
-                    ready.push(key(edge.node));
-                }
-            }
-        }
+                let elsewhere = |way: Way| is_bound && way.device != device;
+                board.best_with(node, |_, way| if elsewhere(way) { f64::INFINITY } else { 0.0 })
+            },
+        );
         board.finish("the critical path on one device, the rest where it ends earliest")
     }
 }

@@ -5,33 +5,11 @@
 //! packing", 2011), in the form of the artifact of Weng et al., USENIX ATC 2023. Cost: constant for each
 //! option. Bad for tasks that ask for little: all products are alike, and the order of the nodes decides.
 
-use crate::packing::online::Packer;
-use crate::packing::{CPU_MAX, Fill, GPU_MAX, Policy, Shape};
-use dunnage_core::{Candidate, Proposal, Rng, Strategy, View};
+use crate::packing::{CPU_MAX, Fill, GPU_MAX, Shape};
 
 /// From 0 to 100, more is better.
 pub(crate) fn score(fill: &Fill, shape: &Shape) -> i64 {
     let cpu = (fill.cpu as f64 / CPU_MAX) * (shape.cpu as f64 / CPU_MAX);
     let gpu = (fill.gpu_free() as f64 / GPU_MAX) * (shape.gpu_milli() as f64 / GPU_MAX);
     (100.0 * (1.0 - 0.5 * (cpu + gpu))) as i64
-}
-
-/// See the module.
-#[derive(Debug, Default)]
-pub struct DotProduct(Packer);
-
-impl Strategy for DotProduct {
-    fn name(&self) -> &'static str {
-        "dot-product"
-    }
-
-    fn choose(
-        &mut self,
-        view: &View<'_>,
-        task: &Candidate<'_>,
-        options: &[Proposal],
-        _: &mut Rng,
-    ) -> Option<usize> {
-        self.0.choose(Policy::DotProduct, view, task, options)
-    }
 }

@@ -6,9 +6,7 @@
 //! anything was submitted, and blind to GPUs that are left without cores as long as the smallest typical
 //! task would still find some.
 
-use crate::packing::online::Packer;
-use crate::packing::{Chosen, Fill, Policy, Shape, Workload};
-use dunnage_core::{Candidate, Proposal, Rng, Strategy, View};
+use crate::packing::{Chosen, Fill, Shape, Workload};
 
 /// From 0 to 100, more is better; `value` is that of the node before, see
 /// [`Policy::value`](crate::packing::Policy::value).
@@ -17,24 +15,4 @@ pub(crate) fn score(fill: &Fill, shape: &Shape, chosen: Chosen, workload: &Workl
     // The noise of adding in another order must not break ties.
     let gain = (gain * 1e6).round() / 1e6;
     (100.0 / (1.0 + (-gain / 1000.0).exp())) as i64
-}
-
-/// See the module.
-#[derive(Debug, Default)]
-pub struct Fgd(Packer);
-
-impl Strategy for Fgd {
-    fn name(&self) -> &'static str {
-        "fgd"
-    }
-
-    fn choose(
-        &mut self,
-        view: &View<'_>,
-        task: &Candidate<'_>,
-        options: &[Proposal],
-        _: &mut Rng,
-    ) -> Option<usize> {
-        self.0.choose(Policy::Fgd, view, task, options)
-    }
 }

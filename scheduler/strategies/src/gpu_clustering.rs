@@ -6,9 +6,7 @@
 //! holds something. Bad for tasks without GPUs, which it does not rank, and with few nodes: there is
 //! nothing to keep apart.
 
-use crate::packing::online::Packer;
-use crate::packing::{Fill, GPU_MAX, Policy, Shape};
-use dunnage_core::{Candidate, Proposal, Rng, Strategy, View};
+use crate::packing::{Fill, GPU_MAX, Shape};
 
 /// From 0 to 100, more is better: 75 where only this kind is, 50 where it is among others, 25 where nothing
 /// is, 0 where only others are; and up to 25 for what is in use. 0 for tasks without GPU.
@@ -24,24 +22,4 @@ pub(crate) fn score(fill: &Fill, shape: &Shape) -> i64 {
         (_, false) => 0,
     };
     base + (25.0 * (GPU_MAX - fill.gpu_free() as f64) / GPU_MAX) as i64
-}
-
-/// See the module.
-#[derive(Debug, Default)]
-pub struct GpuClustering(Packer);
-
-impl Strategy for GpuClustering {
-    fn name(&self) -> &'static str {
-        "gpu-clustering"
-    }
-
-    fn choose(
-        &mut self,
-        view: &View<'_>,
-        task: &Candidate<'_>,
-        options: &[Proposal],
-        _: &mut Rng,
-    ) -> Option<usize> {
-        self.0.choose(Policy::GpuClustering, view, task, options)
-    }
 }

@@ -5,9 +5,7 @@
 //! "Beware of fragmentation" scores it. Cost: linear in the GPUs of a node. Bad for tasks without GPUs,
 //! which it does not rank, and where cores run out first, which it does not see.
 
-use crate::packing::online::Packer;
-use crate::packing::{Chosen, Fill, GPU_MILLI, Policy, Shape};
-use dunnage_core::{Candidate, Proposal, Rng, Strategy, View};
+use crate::packing::{Chosen, Fill, GPU_MILLI, Shape};
 
 /// From 0 to 100, more is better: 50 and above on GPUs in use, from 33 on idle GPUs of a node in use, below
 /// that on an idle node. 0 for tasks without GPU.
@@ -25,24 +23,4 @@ pub(crate) fn score(fill: &Fill, shape: &Shape, chosen: Chosen) -> i64 {
         free += i64::from(gpu.free / 10);
     }
     if fresh > 0 { (50 - fresh).max(33) } else { (100 - free / 10).max(50) }
-}
-
-/// See the module.
-#[derive(Debug, Default)]
-pub struct GpuPacking(Packer);
-
-impl Strategy for GpuPacking {
-    fn name(&self) -> &'static str {
-        "gpu-packing"
-    }
-
-    fn choose(
-        &mut self,
-        view: &View<'_>,
-        task: &Candidate<'_>,
-        options: &[Proposal],
-        _: &mut Rng,
-    ) -> Option<usize> {
-        self.0.choose(Policy::GpuPacking, view, task, options)
-    }
 }

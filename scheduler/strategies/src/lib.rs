@@ -28,16 +28,11 @@ mod sufferage;
 mod time_optimised;
 
 pub use auto::Auto;
-pub use best_fit::BestFit;
 pub use cost_optimised::CostOptimised;
 pub use cpop::Cpop;
-pub use dot_product::DotProduct;
 pub use energy_optimised::EnergyOptimised;
-pub use fgd::Fgd;
 pub use first_available::FirstAvailable;
 pub use follow::Follow;
-pub use gpu_clustering::GpuClustering;
-pub use gpu_packing::GpuPacking;
 pub use heft::Heft;
 pub use load_balanced::LoadBalanced;
 pub use max_min::MaxMin;

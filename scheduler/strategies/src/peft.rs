@@ -13,8 +13,7 @@ use crate::planning::ranks::{MeanTransfer, depth_first};
 use crate::planning::table::{Table, Way};
 use crate::planning::{Instance, PlanOptions, Schedule, SchedulePlanner};
 use dunnage_core::Budget;
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
 /// At most this many columns: classes of devices beyond share columns with others.
 const COLUMNS_MAX: u32 = 32;
@@ -33,41 +32,15 @@ impl SchedulePlanner for Peft {
         let topological = depth_first(instance);
         let mean = MeanTransfer::new(instance, options.mean_comm);
         let costs = Optimistic::new(instance, &table, mean, &topological);
-        let nodes = instance.nodes();
-        let mut position = vec![0_u32; nodes as usize];
-        for (at, node) in topological.iter().enumerate() {
-            position[*node as usize] = at as u32;
-        }
-        // Costs are not negative, so their bits sort as they do.
-        let key = |node: u32| {
-            let rank = match instance.kind_of.get(node as usize) {
+        let mut board = Board::new(instance, &table);
+        board.put_by_priority(
+            &topological,
+            |node| match instance.kind_of.get(node as usize) {
                 Some(kind) => costs.rank(node, table.modes(*kind).0),
                 None => f64::INFINITY,
-            };
-            ((rank + 0.0).to_bits(), Reverse(position[node as usize]), node)
-        };
-        let mut missing: Vec<u32> = (0..nodes).map(|node| instance.parents.row(node).len() as u32).collect();
-        let mut ready: BinaryHeap<_> =
-            (0..nodes).filter(|node| missing[*node as usize] == 0).map(key).collect();
-        let mut board = Board::new(instance, &table);
-        let shortest = instance.kind_of.iter().map(|kind| table.least(*kind)).fold(f64::INFINITY, f64::min);
-        board.forget_shorter_than(shortest);
-        while let Some((.., node)) = ready.pop() {
-            if node >= instance.tasks() {
-                board.gather(node);
-            } else {
-                board.look(node);
-                let fit = board.best_with(node, |_, way| costs.of(node, way));
-                board.put(node, fit);
-            }
-            for edge in instance.children.row(node) {
-                let count = &mut missing[edge.node as usize];
-                *count -= 1;
-                if *count == 0 {
-                    ready.push(key(edge.node));
-                }
-            }
-        }
+            },
+            |board, node| board.best_with(node, |_, way| costs.of(node, way)),
+        );
         board.finish("what has most behind it first, each where it and what is behind it end earliest")
     }
 }

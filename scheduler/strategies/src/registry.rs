@@ -1,10 +1,10 @@
 //! The one list of strategies: adding one is a file and a line here.
 
+use crate::packing::{Packing, Policy};
 use crate::planning::{GraphPlanner, SchedulePlanner};
 use crate::{
-    Auto, BestFit, CostOptimised, Cpop, DotProduct, EnergyOptimised, Fgd, FirstAvailable, Follow,
-    GpuClustering, GpuPacking, Heft, LoadBalanced, MaxMin, Mct, MinMin, Peft, Random, Sufferage,
-    TimeOptimised,
+    Auto, CostOptimised, Cpop, EnergyOptimised, FirstAvailable, Follow, Heft, LoadBalanced, MaxMin, Mct,
+    MinMin, Peft, Random, Sufferage, TimeOptimised,
 };
 use dunnage_core::{Planner, Strategy};
 use std::sync::Arc;
@@ -42,31 +42,31 @@ static REGISTRY: &[Entry] = &[
     Entry {
         name: "best-fit",
         summary: "the node with the least left",
-        make: || Box::new(BestFit::default()),
+        make: || Box::new(Packing::new(Policy::BestFit)),
         planner: None,
     },
     Entry {
         name: "dot-product",
         summary: "the node whose free resources are least like the request",
-        make: || Box::new(DotProduct::default()),
+        make: || Box::new(Packing::new(Policy::DotProduct)),
         planner: None,
     },
     Entry {
         name: "gpu-packing",
         summary: "GPUs in use before idle ones, nodes in use before idle ones",
-        make: || Box::new(GpuPacking::default()),
+        make: || Box::new(Packing::new(Policy::GpuPacking)),
         planner: None,
     },
     Entry {
         name: "gpu-clustering",
         summary: "tasks of a kind together",
-        make: || Box::new(GpuClustering::default()),
+        make: || Box::new(Packing::new(Policy::GpuClustering)),
         planner: None,
     },
     Entry {
         name: "fgd",
         summary: "where what is left stays usable (Weng 2023)",
-        make: || Box::new(Fgd::default()),
+        make: || Box::new(Packing::new(Policy::Fgd)),
         planner: None,
     },
     Entry {

@@ -29,5 +29,7 @@ pub(crate) const CPU_MAX: f64 = 128_000.0;
 /// The same for GPUs, in milli.
 pub(crate) const GPU_MAX: f64 = 8_000.0;
 
+mod strategy;
 #[cfg(test)]
 mod tests;
+pub use strategy::Packing;

@@ -7,6 +7,8 @@ use super::table::{Table, Way};
 use super::tails::Tails;
 use super::timeline::Timeline;
 use super::{Instance, Schedule};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 /// What is planned so far.
 pub(crate) struct Board<'a> {
@@ -224,6 +226,46 @@ impl<'a> Board<'a> {
                 self.look(*node);
                 let fit = self.best(*node);
                 self.put(*node, fit);
+            }
+        }
+    }
+
+    /// Puts all nodes, of those whose parents are put the one of the highest priority first; ties go by
+    /// place in the `topological` order. Priorities are numbers and not negative.
+    pub(crate) fn put_by_priority(
+        &mut self,
+        topological: &[u32],
+        priority: impl Fn(u32) -> f64,
+        choose: impl Fn(&mut Self, u32) -> Fit,
+    ) {
+        let instance = self.instance;
+        let nodes = instance.nodes();
+        let mut position = vec![0_u32; nodes as usize];
+        for (at, node) in topological.iter().enumerate() {
+            position[*node as usize] = at as u32;
+        }
+        // What is not negative sorts as its bits do.
+        let key = |node: u32| ((priority(node) + 0.0).to_bits(), Reverse(position[node as usize]), node);
+        let mut missing: Vec<u32> = (0..nodes).map(|node| instance.parents.row(node).len() as u32).collect();
+        let mut ready: BinaryHeap<_> =
+            (0..nodes).filter(|node| missing[*node as usize] == 0).map(key).collect();
+        let shortest =
+            instance.kind_of.iter().map(|kind| self.table.least(*kind)).fold(f64::INFINITY, f64::min);
+        self.forget_shorter_than(shortest);
+        while let Some((.., node)) = ready.pop() {
+            if node >= instance.tasks() {
+                self.gather(node);
+            } else {
+                self.look(node);
+                let fit = choose(self, node);
+                self.put(node, fit);
+            }
+            for edge in instance.children.row(node) {
+                let count = &mut missing[edge.node as usize];
+                *count -= 1;
+                if *count == 0 {
+                    ready.push(key(edge.node));
+                }
             }
         }
     }
